@@ -13,7 +13,7 @@ import json
 import re
 from typing import Any
 
-from local.fabric_simulator import bare, catalogue, notebooks, tmdl
+from local.fabric_simulator import bare, catalogue, notebooks, tmdl, tmdl_text
 from local.fabric_simulator.http import ApiError, as_object
 from local.fabric_simulator.store import Item, Workspace
 from local.fabric_simulator.world import Body, World
@@ -262,9 +262,9 @@ def _converted(item: Item, parts: list[dict[str, str]], wanted: str | None) -> t
         return [_notebook(part, wanted or "fabricGitSource") for part in parts], None
     if item.type == "SemanticModel":
         is_text = any(part["path"].endswith(".tmdl") for part in parts)
-        if wanted == "TMSL" and is_text:
-            return _tmsl(parts), "TMSL"
-        return parts, "TMDL" if is_text else "TMSL"
+        if wanted == "TMSL":
+            return _tmsl(parts) if is_text else parts, "TMSL"
+        return parts if is_text else _tmdl(parts), "TMDL"
     if item.type == "Report":
         is_legacy = any(part["path"] == "report.json" for part in parts)
         return parts, "PBIR-Legacy" if is_legacy else "PBIR"
@@ -289,6 +289,12 @@ def _tmsl(parts: list[dict[str, str]]) -> list[dict[str, str]]:
     files = {path: text for path, text in texts.items() if path.endswith(".tmdl")}
     rest = [part for part in parts if part["path"] not in files]
     return [*rest, bare.part("model.bim", tmdl.to_tmsl(files))]
+
+
+def _tmdl(parts: list[dict[str, str]]) -> list[dict[str, str]]:
+    text = text_of({"parts": parts}, "model.bim")
+    rest = [part for part in parts if part["path"] != "model.bim"]
+    return [*rest, *(bare.part(path, content) for path, content in tmdl_text.to_tmdl(text or "{}").items())]
 
 
 def platform(item: Item) -> str:

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 Node = dict[str, Any]
-_MANY = {
+MANY = {
     "table": "tables", "column": "columns", "partition": "partitions", "measure": "measures", "role": "roles",
     "annotation": "annotations", "relationship": "relationships", "hierarchy": "hierarchies", "level": "levels",
     "expression": "expressions", "cultureInfo": "cultures", "perspective": "perspectives",
@@ -34,7 +34,7 @@ def to_tmsl(files: dict[str, str]) -> str:
                 _fill(database, inner)
             elif word == "model":
                 _fill(model, inner)
-            elif (word in _MANY and not (word == "annotation" and "model" in path)) or word == "annotation":
+            elif (word in MANY and not (word == "annotation" and "model" in path)) or word == "annotation":
                 _add(model, line, inner)
     return json.dumps({**database, "model": dict(sorted(model.items()))}, indent=2, ensure_ascii=False)
 
@@ -54,8 +54,12 @@ def _tree(lines: list[str]) -> Tree:
         while end < len(lines) and (not lines[end].strip() or _depth(lines[end]) > depth):
             end += 1
         line, inner = lines[i].strip(), lines[i + 1 : end]
-        is_text = re.fullmatch(r"(source|expression)\s*=|(measure|expression) .*=", line) is not None
-        tree.append((line, _block(inner) if is_text else list(_tree(inner))))
+        if re.fullmatch(r"(source|expression)\s*=", line):
+            tree.append((line, _block(inner)))
+        elif re.fullmatch(r"(measure|expression) .*=", line):
+            tree.append((line, _expression(inner, depth)))
+        else:
+            tree.append((line, list(_tree(inner))))
         i = end
     return tree
 
@@ -70,6 +74,15 @@ def _block(lines: list[str]) -> list[str]:
     return [line[depth:] for line in full]
 
 
+def _expression(lines: list[str], depth: int) -> list[Any]:
+    """Return the lines of an object's expression as texts, and its properties, which are indented less, as a tree."""
+    properties = [line for line in lines if line.strip() and _depth(line) == depth + 1]
+    text = [line for line in lines if line not in properties]
+    if not any(line.strip() for line in text):
+        return list(_block(lines))
+    return [*_block(text), *_tree(properties)]
+
+
 def _fill(node: Node, inner: list[Any]) -> None:
     """Add what stands below an object to it."""
     for line, below in inner:
@@ -80,7 +93,7 @@ def _fill(node: Node, inner: list[Any]) -> None:
             node["source"] = {"expression": below, "type": node.pop("_kind", "m")}
         elif line.startswith("expression"):
             node["expression"] = below
-        elif found and found[1] in _MANY:
+        elif found and found[1] in MANY:
             _add(node, line, below)
         elif below:
             node[line] = {}
@@ -92,7 +105,7 @@ def _fill(node: Node, inner: list[Any]) -> None:
 
 def _add(node: Node, line: str, inner: list[Any]) -> None:
     found = _OBJECT.fullmatch(line)
-    if found is None or found[1] not in _MANY:
+    if found is None or found[1] not in MANY:
         return
     own: Node = {"name": found[2].strip("'").replace("''", "'")}
     if found[1] == "annotation":
@@ -102,9 +115,10 @@ def _add(node: Node, line: str, inner: list[Any]) -> None:
         _fill(own, inner)
     elif found[3] is not None:
         own["expression"] = found[3] or [text for text in inner if isinstance(text, str)]
+        _fill(own, [below for below in inner if not isinstance(below, str)])
     else:
         _fill(own, inner)
-    node.setdefault(_MANY[found[1]], []).append({"name": own.pop("name"), **dict(sorted(own.items()))})
+    node.setdefault(MANY[found[1]], []).append({"name": own.pop("name"), **dict(sorted(own.items()))})
 
 
 def _value(name: str, text: str) -> Any:

@@ -34,9 +34,14 @@ _OPEN = re.compile(r"\$(\.value\[.*\])?\.(properties|definition)\..*|\$\.definit
 
 
 class Replay:
-    """A tenant in which one conversation is repeated."""
+    """A tenant in which one conversation is repeated.
 
-    def __init__(self, exchanges: list[Exchange]) -> None:
+    With `own_times` the simulator itself draws when it first shows a companion of an item that the conversation
+    created; of an item that was there before, nothing says how old it is.
+    """
+
+    def __init__(self, exchanges: list[Exchange], *, own_times: bool = False) -> None:
+        self.own_times = own_times
         self.exchanges = [replay_areas.unmasked({**e, "route": route_of(e)}) for e in exchanges]
         self.listed_areas: set[str] = set()
         self.ids = Ids()
@@ -206,6 +211,8 @@ class Replay:
             return
         is_list = re.fullmatch(rf"/v1/workspaces/{GUID.pattern}/items", exchange["path"]) is not None
         drawn = [i for i in workspace.items.values() if i.shown_between]
+        if self.own_times:
+            drawn = [i for i in drawn if i.shown_between and i.shown_between[1] == float("inf")]
         listed = self._listed(exchange, drawn) if is_list else set[str]()
         for item in drawn:
             first, last = item.shown_between or (0.0, 0.0)

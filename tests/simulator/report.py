@@ -1,10 +1,10 @@
 """The outcome of a replay: each exchange agrees, differs only in what is tolerated, or contradicts the recording.
 
-`python -m tests.simulator.report [FILE...]` prints it for recordings in the format of fabric_traffic (`make truth`).
+`python -m tests.simulator.report [--own-times] [FILE...]` prints it for recordings in the format of fabric_traffic.
 """
 
+import argparse
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -52,19 +52,21 @@ TOLERATED: Kinds = (
 )
 """The kinds of difference that do not count as contradictions: a pattern, the day before which a recording must have
 been made (empty: any), and the reason."""
+_RECORDED = Path("../shared/fabric_traffic/all_conversations.jsonl.xz")
 
 
 @dataclass
 class Report:
     """Counts of exchanges by outcome, and of differences by kind, with one example of each kind."""
 
+    own_times: bool = False
     outcomes: Counter[str] = field(default_factory=lambda: Counter[str]())
     kinds: dict[str, Counter[str]] = field(default_factory=lambda: dict[str, Counter[str]]())
     examples: dict[str, str] = field(default_factory=lambda: dict[str, str]())
 
     def add(self, conversation: Conversation) -> None:
         """Replay a conversation and count."""
-        replay = Replay(conversation["exchanges"])
+        replay = Replay(conversation["exchanges"], own_times=self.own_times)
         for exchange in conversation["exchanges"]:
             differences = replay.play()
             if differences is None:
@@ -123,9 +125,12 @@ def outcome_of(kind: str, day: str) -> str:
 
 
 def main() -> None:
-    files = [Path(name) for name in sys.argv[1:]] or [Path("../shared/fabric_traffic/all_conversations.jsonl.xz")]
-    report = Report()
-    for file in files:
+    parser = argparse.ArgumentParser(prog="make truth", description=__doc__)
+    parser.add_argument("files", nargs="*", type=Path, default=[_RECORDED], help="recordings")
+    parser.add_argument("--own-times", action="store_true", help="the simulator draws when it first shows a companion")
+    options = parser.parse_args()
+    report = Report(options.own_times)
+    for file in options.files:
         for conversation in conversations(file):
             report.add(conversation)
     print("\n".join(report.lines()))

@@ -41,6 +41,13 @@ def before_create(world: World, act: Callable[[str, str, str], None]) -> None:
     world.model.handle = first_others
 
 
+_PARTS = {
+    "Dataflow": {"mashup.pq": "section Section{};", "queryMetadata.json": "{{}}"},
+    "Eventhouse": {"EventhouseProperties.json": '{{"minimumConsumptionUnits": {}}}'},
+}
+"""The parts of a definition, by type."""
+
+
 @dataclass
 class Companions:
     """The companions in a seed's schedule, and the acts of others on them."""
@@ -49,6 +56,7 @@ class Companions:
     other_actors: OtherActors
     chance: random.Random
     environments: random.Random
+    definitions: random.Random
     takers: random.Random
     acts: list[int] = field(default_factory=lambda: list[int]())
     is_on: bool = False
@@ -59,7 +67,7 @@ class Companions:
         """Draw the companions from the seed; half of all seeds have none."""
         chance = random.Random(f"{seed}/companions")
         environments, takers = random.Random(f"{seed}/environments"), random.Random(f"{seed}/takers")
-        found = cls(world, other_actors, chance, environments, takers)
+        found = cls(world, other_actors, chance, environments, random.Random(f"{seed}/defined"), takers)
         if chance.random() < 0.5:
             world.model.settings.companion_seconds = chance.choice([0.0, 0.0, 5.0, 20.0])
             found.acts = [chance.randrange(steps) for _ in range(chance.choice([0, 0, 1, 3]))]
@@ -75,7 +83,8 @@ class Companions:
         steps = manifest["steps"]
         for item_type, name in (("Dataflow", "orders"), ("DigitalTwinBuilder", "plant"), ("Eventhouse", "telemetry")):
             if self.chance.random() < 0.5:
-                spec = {"workspaceId": WORKSPACE, "type": item_type, "displayName": name}
+                spec: dict[str, Any] = {"workspaceId": WORKSPACE, "type": item_type, "displayName": name}
+                spec |= self._defined(item_type)
                 steps.append({"id": name, "kind": "item", "with": spec})
                 self.world.occurred[f"a step of {item_type}"] += 1
         if steps[-1]["id"] == "telemetry" and self.chance.random() < 0.5:
@@ -88,6 +97,15 @@ class Companions:
             spec |= {"definition": {"parts": [part]}, "ifExists": self.environments.choice(["adopt", "update", "fail"])}
             steps.append({"id": "compute", "kind": "item", "with": spec})
             self.world.occurred["a step of Environment"] += 1
+
+    def _defined(self, item_type: str) -> dict[str, Any]:
+        """Return the definition of half of the eventhouses and dataflows, and what happens if they exist."""
+        if item_type not in _PARTS or self.definitions.random() < 0.5:
+            return {}
+        text = self.definitions.choice(["1", "2"])
+        parts = [{"path": path, "text": content.format(text)} for path, content in _PARTS[item_type].items()]
+        self.world.occurred[f"a defined {item_type}"] += 1
+        return {"definition": {"parts": parts}, "ifExists": self.definitions.choice(["adopt", "update"])}
 
     def act_at(self, step: int) -> None:
         """Let other actors act at this step of the scheduler."""

@@ -19,13 +19,15 @@ class InSchedule:
 
     world: World
     chance: random.Random
+    types: random.Random
+    seed: int
     is_on: bool
 
     @classmethod
     def of(cls, seed: int, world: World) -> "InSchedule":
         """Draw it from the seed: one in four has a repository."""
         chance = random.Random(f"{seed}/repository")
-        return cls(world, chance, chance.random() < 0.25)
+        return cls(world, chance, random.Random(f"{seed}/types"), seed, chance.random() < 0.25)
 
     def amend(self, manifest: dict[str, Any]) -> None:
         """Add a repository to a manifest, and in some a step after it that cannot succeed."""
@@ -45,6 +47,7 @@ class InSchedule:
             items.append(repositories.item(blobs, "Eventstream", "stream", "{}", ("Reflex/alarm",)))
             items.append(repositories.item(blobs, "Reflex", "alarm", "{}", ("Eventstream/stream",)))
             shells = ("Reflex/alarm",)
+        items += self._special()
         more: dict[str, Any] = {"unchanged": chance.choice(["skip", "check", "redeploy"])}
         if chance.random() < 0.5:  # an item that some of the deployments do not contain
             items.append(repositories.item(blobs, "Notebook", "old", "z = 1", **folder))
@@ -54,3 +57,19 @@ class InSchedule:
         if chance.random() < 0.4:
             spec = {"workspaceId": WORKSPACE, "type": "CrystalBall", "displayName": "orb"}
             manifest["steps"].append({"id": "orb", "kind": "item", "needs": ["content"], "with": spec})
+
+    def _special(self) -> list[dict[str, Any]]:
+        """Return an environment that is published, an eventhouse and a dataflow, or some of them.
+
+        All deployments of a schedule have the same ones, each in a folder or not.
+        """
+        found: list[dict[str, Any]] = []
+        same = random.Random(f"{self.seed}/special")
+        for item_type, name in (("Environment", "spark"), ("Eventhouse", "meters"), ("Dataflow", "prices")):
+            is_in, folder = same.random() < 0.4, {"folder": "/Raw"} if same.random() < 0.5 else {}
+            if is_in:
+                text = repositories.text_of(item_type, self.types.randint(1, 2))
+                more: dict[str, Any] = folder
+                found.append(repositories.item(self.world.blobs, item_type, name, text, **more))
+                self.world.occurred[f"{item_type} of a repository"] += 1
+        return found

@@ -48,6 +48,7 @@ def item(
 
 
 _MORE = {
+    "Dataflow": {"queryMetadata.json": "{}"},
     "VariableLibrary": {"variables.json": '{"variables": []}', "settings.json": '{"valueSetsOrder": ["PROD"]}'},
 }
 """The other parts that Fabric requires, by type."""
@@ -58,7 +59,14 @@ _FILES = {
     "DataPipeline": "pipeline-content.json",
     "Eventstream": "eventstream.json",
     "Reflex": "ReflexEntities.json",
+    "Eventhouse": "EventhouseProperties.json",
+    "Dataflow": "mashup.pq",
 }
+
+
+def text_of(item_type: str, number: int) -> str:
+    """Return a text that differs from that of another number."""
+    return f"driver_cores: {4 * number}\n" if item_type == "Environment" else f"x = {number}"
 
 
 def step(workspace_id: str, items: list[dict[str, Any]], shells: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """Companions are deleted with the items of a deployment to which Fabric added them (steps/companions.py recognises
 them).
 
-In a workspace that the deployment created, they are deleted with the workspace. In any other workspace, the step that
-created the maker deletes the companions that outlive it, after the time in which Fabric shows all of them. The sweeper
-finds companions that appear later, or that a dead process left (orphans.py).
+In a workspace that the deployment created, they are deleted with the workspace. In any other workspace, and in a
+folder, which Fabric deletes only if it is empty, the step that created the maker deletes the companions that outlive
+it, after the time in which Fabric shows all of them. The sweeper finds companions that appear later, or that a dead
+process left (orphans.py).
 """
 
 import logging
@@ -173,7 +174,7 @@ def settle(d: Delivery, reason: str) -> Attempt:
     if maker is None or not _is_outlived(maker):
         return _settled(reason)
     rows = [s.record for s in d.services.journal.steps(d.step.deployment_id)]
-    if _is_own_workspace(rows, maker.resource.parent_id):
+    if _is_own_workspace(rows, maker.resource.parent_id) and not maker.folder_id:
         return _settled(reason)
     remaining = (maker.companions_shown_at - d.services.clock.now()).total_seconds()
     if remaining > 0:

@@ -45,7 +45,7 @@ def manifest_of(path: str, environment: str) -> Generated:
     root = Path(os.path.commonpath([folder, repository]))
     warnings = list(found.warnings)
     if not found.unpublish.skip:
-        what = "items that are no longer in the repository are kept; delete them in the workspace"
+        what = "items that are no longer in the repository are kept; a manifest with `orphans: delete` deletes them"
         warnings.append(Problem(f"{path}, unpublish", what))
     return Generated(_manifest(found, repository, folder, environment), folder, root, tuple(warnings))
 

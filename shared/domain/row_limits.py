@@ -41,7 +41,7 @@ STEP_SHARES = {
     "step_id": 102,
     "kind": 80,
     "spec": PAYLOAD_CHARACTERS,
-    "needs": 3_900,  # packed: any run of ordinals, or about 700 that are not consecutive
+    "needs": 3_900,  # packed: any ordinals below MAX_STEPS
     "refers_to": PAYLOAD_CHARACTERS,
     "claim": 200,
     "intent": PAYLOAD_CHARACTERS + 300,

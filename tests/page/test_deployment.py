@@ -39,7 +39,7 @@ def test_deployment_and_the_one_that_it_promotes_are_shown_side_by_side(tab: Pag
     world.add(Deployment(top, parts={"workspace": "a" * 64, "content/Notebook/Load": "d" * 64}))
     serve(world, "#/deployments/r-prod")
     tab.get_by_role("link", name="compare").click()
-    expect(tab.get_by_text("2 parts of 3 differ.")).to_be_visible()
+    expect(tab.get_by_text("2 of 3 parts differ.")).to_be_visible()
     rows = tab.locator("tbody tr")
     expect(rows).to_have_count(3)
     assert rows.evaluate_all("all => all.map(r => [r.dataset.key, r.dataset.is])") == [

@@ -37,7 +37,7 @@ export class CompareView {
     show(
       this.root,
       el("h1", {}, this.title),
-      el("p", { role: "status" }, open.length ? `${count(open.length, "part")} of ${rows.length} differ.` : `Both have the same ${count(rows.length, "part")}.`),
+      el("p", { role: "status" }, open.length ? `${open.length} of ${count(rows.length, "part")} ${open.length === 1 ? "differs" : "differ"}.` : `Both have the same ${count(rows.length, "part")}.`),
       el(
         "div",
         { class: "table", tabindex: 0, role: "region", "aria-label": "Parts" },

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from shared.domain.fields import GUID
 from shared.domain.json import as_object
 
 DEPLOYMENT = re.compile(r"sweep-[0-9a-f]{8}")
 """The id of a deployment of the sweep, which is also its target and the name of its workspace."""
-_GUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|[+-]\d\d:\d\d)|\b\d{19}(?=_)")
 """Times in filters, and the reversed times at the start of the keys in the list by time."""
@@ -101,13 +101,13 @@ def of_fabric(method: str, url: str, body: bytes | None) -> str:
 def normal(name: str, deployment_id: str, known: Mapping[str, str]) -> str:
     """Remove what differs between runs from a name. `known` maps ids to the names that replace them."""
     name = _TIME.sub("{time}", _DIGEST.sub("{digest}", name))
-    name = _GUID.sub(lambda found: known.get(found[0].lower(), "{guid}"), name)
+    name = GUID.sub(lambda found: known.get(found[0].lower(), "{guid}"), name)
     return name.replace(deployment_id, "{id}")
 
 
 def ids_in(text: str) -> tuple[str, ...]:
     """Return every GUID in a text, in lower case. Those in a manifest are the same in each run."""
-    return tuple(dict.fromkeys(found.lower() for found in _GUID.findall(text)))
+    return tuple(dict.fromkeys(found.lower() for found in GUID.findall(text)))
 
 
 def _json(text: str) -> Any:

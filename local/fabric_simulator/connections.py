@@ -4,12 +4,12 @@ Source: recordings of microsoft/fabric-cli, the published OpenAPI. Assumed: the 
 connection's path is its parameters' values with semicolons between them (recorded for SQL).
 """
 
-import re
 from dataclasses import dataclass, field
 
 from local.fabric_simulator import connection_types
 from local.fabric_simulator.http import Answer, ApiError, Request
 from local.fabric_simulator.route import ID, Route
+from local.fabric_simulator.store import GUID
 from local.fabric_simulator.world import Body, World, object_field, rows_field, text_field
 
 _CONNECTIVITY = frozenset(
@@ -17,7 +17,6 @@ _CONNECTIVITY = frozenset(
 )
 _ROLES = ("Owner", "UserWithReshare", "User")
 _PRIVACY = ("None", "Private", "Organizational", "Public")
-_GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 
 @dataclass
@@ -107,7 +106,7 @@ def create(world: World, request: Request) -> Answer:
     kind = str(body.get("connectivityType"))
     if kind not in _CONNECTIVITY:
         raise ApiError(400, "InvalidInput", f"The connectivityType {kind[:60]} is not supported.")
-    if kind.endswith("Gateway") and not _GUID.fullmatch(str(body.get("gatewayId"))):
+    if kind.endswith("Gateway") and not GUID.fullmatch(str(body.get("gatewayId"))):
         raise ApiError(400, "InvalidInput", "The gatewayId field is required.")
     _check_name(world, name)
     details, credentials = _details(world, body), _credentials(body)
@@ -183,7 +182,7 @@ def add_role(world: World, request: Request, connection_id: str) -> Answer:
     known = world.settings.known_principals
     if known is not None and key not in {k.lower() for k in known}:
         raise ApiError(400, "UnknownError", "An unexpected error occurred while processing the request", details=[])
-    if not _GUID.fullmatch(key):
+    if not GUID.fullmatch(key):
         raise ApiError(400, "InvalidInput", "The principal is not valid.")
     if key in connection.roles:
         raise ApiError(409, "EntityConflict", "The principal already has a role on the connection.", synthetic=True)

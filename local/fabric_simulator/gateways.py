@@ -5,14 +5,13 @@ and for reading an on-premises gateway; the published OpenAPI for limits and mem
 that a gateway is online.
 """
 
-import re
 from dataclasses import dataclass, field
 
 from local.fabric_simulator.http import Answer, ApiError, Request
 from local.fabric_simulator.route import ID, Route
+from local.fabric_simulator.store import GUID
 from local.fabric_simulator.world import Body, World, object_field, rows_field, text_field
 
-_GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _ROLES = ("Admin", "ConnectionCreatorWithResharing", "ConnectionCreator")
 _SLEEPS = (30, 60, 90, 120, 150, 240, 360, 480, 720, 1440)
 _NETWORK = ("virtualNetworkName", "subnetName", "resourceGroupName", "subscriptionId")
@@ -74,7 +73,7 @@ def _members(body: Body, known: int = 1) -> int:
 
 def _capacity(world: World, body: Body) -> str:
     capacity = str(body.get("capacityId") or "").lower()
-    if not _GUID.fullmatch(capacity):
+    if not GUID.fullmatch(capacity):
         raise _invalid("The capacityId field is required.")
     return capacity
 
@@ -178,7 +177,7 @@ def add_role(world: World, request: Request, gateway_id: str) -> Answer:
     gateway, body = find(world, gateway_id, admin=True), request.json()
     principal = object_field(body, "principal")
     key = str(principal.get("id", "")).lower()
-    if not _GUID.fullmatch(key):
+    if not GUID.fullmatch(key):
         raise _invalid("The principal is not valid.")
     if key in gateway.roles:
         raise ApiError(409, "EntityConflict", "The principal already has a role on the gateway.", synthetic=True)

@@ -12,14 +12,13 @@ from collections.abc import Iterator
 
 from local.fabric_simulator import definitions
 from local.fabric_simulator.http import ApiError, as_object
-from local.fabric_simulator.store import Item, Workspace
+from local.fabric_simulator.store import GUID, Item, Workspace
 from local.fabric_simulator.world import World
 
-_GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _NAMED = re.compile(
     r'"?(?:default_lakehouse|environmentId|workspaceId|default_lakehouse_workspace_id|notebookId|itemId|artifactId|'
     r"databaseItemId|parentEventhouseItemId|lakehouseId|defaultLakehouseArtifactId|environmentArtifactId|pipelineId|"
-    rf'warehouseId|datasetId|semanticModelId|LakehouseId)\\?"?\s*[:=]\s*\\?"({_GUID})'
+    rf'warehouseId|datasetId|semanticModelId|LakehouseId)\\?"?\s*[:=]\s*\\?"({GUID.pattern})'
 )
 _NO_ID = "00000000-0000-0000-0000-000000000000"
 
@@ -67,7 +66,7 @@ def dangling(world: World, item: Item) -> list[str]:
     found: dict[str, None] = {}
     for text in _texts(item):
         named = _NAMED.findall(text)
-        logical = [i for i in re.findall(_GUID, text) if i.lower() in world.store.logical_ids]
+        logical = [i for i in GUID.findall(text) if i.lower() in world.store.logical_ids]
         for one in (*named, *logical):
             if one.lower() not in known and one != _NO_ID:
                 found.setdefault(one.lower())

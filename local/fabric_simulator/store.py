@@ -1,6 +1,7 @@
 """The contents of the tenant: workspaces, items, role assignments, operations, and reserved names."""
 
 import random
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 SQL_ENDPOINT = "SQLEndpoint"
+GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass

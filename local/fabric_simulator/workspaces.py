@@ -1,6 +1,5 @@
 """Workspaces, with their capacities and role assignments."""
 
-import re
 import uuid
 from typing import Any
 
@@ -8,10 +7,9 @@ from local.fabric_simulator import domains, identity, tags
 from local.fabric_simulator.catalogue import ignoring_case
 from local.fabric_simulator.domains import InDomain
 from local.fabric_simulator.http import Answer, ApiError, Request
-from local.fabric_simulator.store import Workspace
+from local.fabric_simulator.store import GUID, Workspace
 from local.fabric_simulator.world import Body, World, text_field
 
-_GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _ROLES = {"admin": "Admin", "member": "Member", "contributor": "Contributor", "viewer": "Viewer"}
 _TYPES = frozenset({"User", "Group", "ServicePrincipal", "ServicePrincipalProfile"})
 _MAX_ROLES = 1000
@@ -68,7 +66,7 @@ def _capacity(world: World, body: Body) -> str | None:
     capacity_id = body.get("capacityId")
     if not capacity_id:
         return None
-    if not isinstance(capacity_id, str) or not _GUID.fullmatch(capacity_id):
+    if not isinstance(capacity_id, str) or not GUID.fullmatch(capacity_id):
         raise ApiError(400, "InvalidInput", "The capacityId is not valid.")
     known = world.store.capacities.get(capacity_id.lower())
     if world.store.capacities and known is None:
@@ -175,7 +173,7 @@ def add_role(world: World, request: Request, workspace_id: str) -> Answer:
         raise ApiError(400, "InvalidInput", "The Principal field is required.")
     row = {name: str(principal.get(name, "")) for name in ("id", "type")}  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] - as sent
     role = _ROLES.get(str(body.get("role", "")).lower())
-    if not _GUID.fullmatch(row["id"]) or role is None or row["type"] not in _TYPES:
+    if not GUID.fullmatch(row["id"]) or role is None or row["type"] not in _TYPES:
         raise ApiError(400, "InvalidInput", "The principal or the role is not valid.")
     known = world.settings.known_principals
     if known is not None and row["id"].lower() not in {k.lower() for k in known}:

@@ -13,6 +13,7 @@ from typing import Any
 
 from shared.domain.errors import FabricTransientError, InvalidInputError, Problem
 from shared.domain.fields import Fields
+from shared.domain.item_template import stored_template
 from shared.domain.json import JsonObject, as_list, as_object, content_hash
 from shared.domain.names import same_name
 from shared.domain.ports import Fabric, OperationStarted
@@ -99,7 +100,7 @@ class RepositoryItemKind(ItemKind):
             return values[content_hash(to_json(ref))]
 
         try:
-            template = _template(spec, read)
+            template = stored_template(spec, read)
             parts = [
                 {
                     "path": part["path"],
@@ -232,12 +233,6 @@ class RepositoryItemKind(ItemKind):
         """Return POST updateDefinition without `updateMetadata`, so that Fabric keeps name, description and marker."""
         path = f"{items.items_path(spec)}/{item_id}/updateDefinition"
         return Call("POST", path, "updateDefinition", {"definition": definition})
-
-
-def _template(spec: JsonObject, read: Callable[[str], bytes]) -> JsonObject:
-    """Return the list of the item's files; the command line stores small ones together. Raises KeyError, ValueError."""
-    bundle = spec.get("bundle")
-    return json.loads(read(spec["template"])) if bundle is None else json.loads(read(bundle))[spec["template"]]
 
 
 def _content(part: JsonObject, read: Callable[[str], bytes]) -> bytes:

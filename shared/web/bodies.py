@@ -17,6 +17,8 @@ MAX_COMMAND_BYTES = 16 * 1024
 KEY = "code"
 """The host's query parameter for a function key. Every address may have it."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_NOT_PLAIN = "contains a control character, a line end or a bidirectional override; remove it"
+REQUESTER = "requested_by"
 
 
 def declared(request: Request, names: tuple[str, ...], repeatable: tuple[str, ...] = ()) -> None:
@@ -78,6 +80,7 @@ def small_json(request: Request, max_bytes: int) -> Any:
 
 def texts(request: Request, **maximum: int) -> dict[str, str]:
     """Return a small JSON object of optional strings, each with its maximum length; a missing body is an empty object.
+    The requester is a text of one line, wherever it is stated.
 
     Raises HttpError 400 with every problem, including unknown fields; 413 and 415.
     """
@@ -89,6 +92,8 @@ def texts(request: Request, **maximum: int) -> dict[str, str]:
         raise bad_request(error.problems) from None
     found = {name: fields.text(name, maximum=maximum) for name, maximum in maximum.items()}
     fields.finish()
+    if _CONTROL.search(found.get(REQUESTER, "")):
+        problems.append(Problem(child("$", REQUESTER), _NOT_PLAIN))
     if problems:
         raise bad_request(problems)
     return found
@@ -116,7 +121,7 @@ class Query:
         if len(value) > maximum:
             self.problem(name, f"has {len(value)} characters; at most {maximum} are allowed")
         elif _CONTROL.search(value):
-            self.problem(name, "contains a control character, a line end or a bidirectional override; remove it")
+            self.problem(name, _NOT_PLAIN)
         return value
 
     def words(self, name: str, allowed: tuple[str, ...]) -> frozenset[str]:

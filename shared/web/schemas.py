@@ -124,7 +124,7 @@ def _command_request(*required: str) -> JsonObject:
     """Return the schema of a verb's body: the requester and the reason."""
     optional = {"type": ["string", "null"]}
     properties: JsonObject = {
-        "requested_by": {**_text(256), **optional, "description": "The requester, as the caller states it."},
+        "requested_by": _requester(),
         "reason": {**_text(500), **optional, "description": "The reason, recorded in the audit."},
         "step": {**_text(256), **optional},
     }
@@ -137,12 +137,17 @@ def _command_request(*required: str) -> JsonObject:
     return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
 
 
+def _requester() -> JsonObject:
+    """Return the schema of a requester in a body: one line, as in the query."""
+    nullable = {"type": ["string", "null"]}
+    return {**LINE, **nullable, "maxLength": 256, "description": "The requester, as the caller states it."}
+
+
 def _redeploy_request() -> JsonObject:
     """Return the schema of a redeployment's body: the new id and the requester."""
     optional = {"type": ["string", "null"]}
     new_id = {**ID, **optional, "description": "The new deployment's id; without it, a new one for each request."}
-    requester = {**_text(256), **optional, "description": "The requester, as the caller states it."}
-    return {**_object([], id=new_id, requested_by=requester), "additionalProperties": False}
+    return {**_object([], id=new_id, requested_by=_requester()), "additionalProperties": False}
 
 
 def schemas() -> JsonObject:

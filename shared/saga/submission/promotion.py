@@ -4,12 +4,13 @@ What counts are the parts, by their hashes: the steps as they are written, befor
 each item before parameters are. So values differ between stages, and content does not.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from shared.domain.approval import APPROVAL
-from shared.domain.errors import ForgottenError, NotFoundError, Problem, Problems
+from shared.domain.errors import ForgottenError, InvalidInputError, NotFoundError, Problem, Problems
+from shared.domain.item_template import stored_template
 from shared.domain.json import JsonObject, as_list, as_object, content_hash
 from shared.domain.ports import Blobs, Journal
 from shared.domain.states import DeploymentState
@@ -18,16 +19,18 @@ from shared.saga.submission.redeploy import stored_manifest
 FIELD = "promotes"
 _PATH = f"$.{FIELD}"
 _NAMED = 10
-_OF_THE_STAGE = frozenset({"template", "refs", "valueSet", "ready"})
+_OF_THE_STAGE = frozenset({"template", "bundle", "refs", "valueSet", "ready"})
 """Fields of an item that packing derives from its files and the environment's parameters."""
 
 
 def parts_of(manifest: Any, blobs: Blobs) -> dict[str, str]:
-    """Return the digest of each part of a packed manifest, by name. Raises NotFoundError if a file is not stored.
+    """Return the digest of each part of a packed manifest, by name. Raises NotFoundError if the list of the files of an
+    item is not stored.
 
     A part is a step or, of a repository, an item. An approval deploys nothing, so it is none.
     """
     found: dict[str, str] = {}
+    read = cache(blobs.get)  # many items share a bundle
     for row in as_list((as_object(manifest) or {}).get("steps")) or ():
         step = as_object(row) or {}
         spec = as_object(step.get("with")) or {}
@@ -40,17 +43,23 @@ def parts_of(manifest: Any, blobs: Blobs) -> dict[str, str]:
         for each in items:
             item = as_object(each) or {}
             name = f"{step.get('id')}/{item.get('type')}/{item.get('displayName')}"
-            found[name] = content_hash(_item(item, blobs))
+            found[name] = content_hash({**_of_every_stage(item), "files": _files(name, item, read)})
     return found
 
 
-def _item(item: JsonObject, blobs: Blobs) -> JsonObject:
-    files: list[list[Any]] = []
-    if digest := item.get("template"):
-        template: Any = json.loads(blobs.get(digest))
-        rows = as_list(template) or as_list((as_object(template) or {}).get("parts")) or []
-        files = [[row["path"], row["sha256"]] for row in map(as_object, rows) if row is not None]
-    return {**{name: value for name, value in item.items() if name not in _OF_THE_STAGE}, "files": files}
+def _of_every_stage(item: JsonObject) -> JsonObject:
+    return {name: value for name, value in item.items() if name not in _OF_THE_STAGE}
+
+
+def _files(name: str, item: JsonObject, read: Callable[[str], bytes]) -> list[list[Any]]:
+    """Return path and SHA-256 of each file of an item; a shell has none."""
+    if not item.get("template"):
+        return []
+    try:
+        rows = as_list(stored_template(item, read)["parts"]) or []
+        return [[row["path"], row["sha256"]] for row in map(as_object, rows) if row is not None]
+    except (InvalidInputError, ValueError, KeyError, TypeError, RecursionError):
+        raise NotFoundError(f"the list of the files of {name} is not stored") from None
 
 
 def differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:

@@ -22,7 +22,9 @@ def obstacle(header: DeploymentRecord) -> str:
 
 
 def stored_manifest(header: DeploymentRecord, blobs: Blobs) -> Any:
-    """Return the manifest as it was accepted. Raises NotFoundError if it is no longer stored."""
+    """Return the manifest as it was accepted. Raises NotFoundError if it has none, or if it is no longer stored."""
+    if header.origin is not Origin.MANIFEST:
+        raise NotFoundError(obstacle(header))
     try:
         content = blobs.get(header.manifest_hash)
     except NotFoundError:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from shared.domain.json import canonical
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import Origin
 from shared.domain.states import StepState as S
@@ -62,7 +63,9 @@ def test_redeploy_of_a_script_is_a_conflict(api: Api) -> None:
     assert (reply.status, "run the script again" in json_body(reply)["detail"]) == (409, True)
 
 
-@pytest.mark.parametrize("body", [{"id": "no id"}, {"id": 3}, {"ID": "x"}, [], "x"])
+@pytest.mark.parametrize(
+    "body", [{"id": "no id"}, {"id": 3}, {"ID": "x"}, {"requested_by": "a\nb"}, {"requested_by": "\u202eanna"}, [], "x"]
+)
 def test_redeploy_refuses_a_wrong_body(api: Api, body: object) -> None:
     """400 that names the field, and nothing starts."""
     ended(api)
@@ -74,3 +77,15 @@ def test_redeploy_refuses_a_wrong_body(api: Api, body: object) -> None:
 
 def test_redeploy_of_an_unknown_deployment_is_not_found(api: Api) -> None:
     assert api.ask("POST", "deployments/nothing/redeploy").status == 404
+
+
+def test_parts_without_a_manifest_are_not_found(api: Api) -> None:
+    """404 that says why: a script has none, that of a deployment is gone, or a file list is something else."""
+    items = [{"type": "Notebook", "displayName": "n", "template": api.blobs.put(b"hello")}]
+    odd = {"name": "m", "steps": [{"id": "content", "kind": "repository", "with": {"items": items}}]}
+    api.saga.deployment(D.SUCCEEDED, deployment_id="script", origin=Origin.SCRIPT)
+    api.saga.deployment(D.SUCCEEDED, deployment_id="gone", manifest_hash="0" * 64)
+    api.saga.deployment(D.SUCCEEDED, deployment_id="odd", manifest_hash=api.blobs.put(canonical(odd).encode()))
+    for name, reason in (("script", "has no manifest"), ("gone", "no longer stored"), ("odd", "is not stored")):
+        reply = api.ask("GET", f"deployments/{name}/parts")
+        assert (reply.status, reason in json_body(reply)["detail"]) == (404, True), reply.body

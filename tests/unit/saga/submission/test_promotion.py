@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from local.paths import ROOT
+from shared.cli import pack
+from shared.cli.stored import StoredFiles
 from shared.domain.json import canonical
 from shared.domain.ports import Change
 from shared.domain.states import DeploymentState as D
@@ -119,3 +122,37 @@ def test_parts_of_a_repository_are_its_files_before_their_parameters() -> None:
     assert list(parts_of(item(test), blobs)) == ["content/Notebook/n"]
     assert parts_of(item(test), blobs) != parts_of(item(template("2" * 64, "test")), blobs)
     assert parts_of(item(test), blobs) != parts_of(item(test, folder="/b"), blobs)
+
+
+def repository(environment: str, blobs: MemoryBlobs) -> Any:
+    """Return the manifest of the example as the command line packs and stores it."""
+    stored = StoredFiles()
+    spec = {"workspaceId": "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01", "path": "workspace", "environment": environment}
+    data = {"name": "m", "steps": [{"id": "content", "kind": "repository", "with": spec}]}
+    whole = pack.packed(data, ROOT / "examples" / "repository", stored=stored)
+    stored.send(blobs)
+    return whole
+
+
+def test_parts_of_a_packed_repository_are_the_same_in_each_environment() -> None:
+    """The command line stores small templates together, and those of two environments differ."""
+    blobs = MemoryBlobs()
+    test, prod = repository("TEST", blobs), repository("PROD", blobs)
+    assert test != prod
+    assert "content/Notebook/Join" in parts_of(test, blobs)
+    assert parts_of(test, blobs) == parts_of(prod, blobs)
+
+
+@pytest.mark.parametrize(
+    "content", [b"hello", b"[1]", b"{}", b'{"parts": [{}]}', b'{"parts": [{"path": "a"}]}', b"\xff"]
+)
+def test_promotion_whose_template_is_something_else_is_rejected(content: bytes) -> None:
+    """Whoever may submit may store anything under its hash."""
+    app = App()
+    manifest: dict[str, Any] = {**repository("PROD", app.blobs), "promotes": "test"}
+    rows: list[dict[str, Any]] = manifest["steps"][0]["with"]["items"]
+    row = next(each for each in rows if each["displayName"] == "Join")
+    row.update(template=app.blobs.put(content), bundle=None)
+    header = app.submit("prod", manifest)
+    assert header.state is D.REJECTED
+    assert "the list of the files of content/Notebook/Join is not stored" in header.problems[0]["message"]

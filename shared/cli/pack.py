@@ -149,8 +149,10 @@ def packed(
             if size > MAX_BYTES:  # checked before the next file is read: together they may not fit in memory
                 what = f"makes the manifest with its files larger than {size} bytes; at most {MAX_BYTES} are accepted"
                 raise InvalidInputError([*problems, Problem(path, what)])
+            # A field that packing did not change keeps its inputs, so that the step is the same in every stage.
+            kept = {key: spec[key] for key, value in found.items() if key in spec and value == named[key]}
             spec.clear()
-            spec.update(found)
+            spec.update(found | kept)
     if problems:
         raise InvalidInputError(problems)
     # The app will check the same: size, depth, and characters that no text may contain.

@@ -1,6 +1,7 @@
 """Promotion: only what the stage before deployed, and only if that succeeded."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from local.paths import ROOT
 from shared.cli import pack
 from shared.cli.stored import StoredFiles
+from shared.domain.inputs import with_values
 from shared.domain.json import canonical
+from shared.domain.manifest import compile_manifest
 from shared.domain.ports import Change
 from shared.domain.states import DeploymentState as D
 from shared.saga.payloads import Payloads
@@ -141,6 +144,27 @@ def test_parts_of_a_packed_repository_are_the_same_in_each_environment() -> None
     assert test != prod
     assert "content/Notebook/Join" in parts_of(test, blobs)
     assert parts_of(test, blobs) == parts_of(prod, blobs)
+
+
+def test_parts_of_packed_files_are_the_same_with_other_inputs(tmp_path: Path) -> None:
+    """An item's folder and a file of principals are packed, and the fields beside them keep their inputs."""
+    guids = ("0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01", "1f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01")
+    (tmp_path / "a.Notebook").mkdir()
+    (tmp_path / "a.Notebook" / "notebook-content.py").write_text("x")
+    (tmp_path / "a.Notebook" / ".platform").write_text('{"metadata": {"type": "Notebook", "displayName": "a"}}')
+    (tmp_path / "team.csv").write_text(f"principal_id,type,role,description\n{guids[0]},Group,Viewer,\n")
+    place = {"workspaceId": "${{ inputs.workspace }}"}
+    steps = [
+        {"id": "a", "kind": "item", "with": {**place, "folder": "a.Notebook", "displayName": "a ${{ inputs.stage }}"}},
+        {"id": "team", "kind": "principals", "with": {**place, "file": "team.csv"}},
+    ]
+    data = {"name": "m", "inputs": {"workspace": {}, "stage": {}}, "steps": steps}
+    values = [{"workspace": guid, "stage": stage} for guid, stage in zip(guids, ("test", "prod"), strict=True)]
+    test, prod = (pack.packed(with_values(copy.deepcopy(data), each), tmp_path) for each in values)
+    graph = compile_manifest(prod, KINDS)
+    assert {step.spec["workspaceId"] for step in graph.steps} == {guids[1]}
+    assert graph.steps[0].spec["displayName"] == "a prod"
+    assert parts_of(test, MemoryBlobs()) == parts_of(prod, MemoryBlobs())
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,13 @@ class ConnectionBindingKind(SettingKind):
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
         return {**super().verify(fabric, spec, resource, intent), "connectionId": spec["connectionId"]}
 
+    def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
+        """Return None also if the item has no such source any more: somebody changed its definition since."""
+        try:
+            return super().locate(fabric, spec, resource)
+        except InvalidInputError:
+            return None
+
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         """Return the call that binds the source as before; none if somebody has bound it otherwise since."""
         before = intent.before or {}

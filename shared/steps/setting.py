@@ -78,8 +78,12 @@ class SettingKind(ResourceKind):
         return {"id": self.owner(spec), "workspaceId": spec["workspaceId"]}
 
     def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
-        """Search the workspace in the list first, because a 404 alone could be a paused capacity."""
-        if located(fabric, "/workspaces", None, resource.parent_id or "") is None:
+        """Search what has the setting in the lists first, because a 404 alone could be a paused capacity. With it, the
+        setting is gone."""
+        place, owner = resource.parent_id or "", self.owner(spec)
+        if located(fabric, "/workspaces", None, place) is None:
+            return None
+        if owner != spec["workspaceId"] and located(fabric, f"/workspaces/{place}/items", None, owner) is None:
             return None
         return self.find(fabric, spec)
 

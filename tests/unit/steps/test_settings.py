@@ -8,6 +8,7 @@ from local.fabric_simulator.spark_pools import Spark
 from local.fabric_simulator.tags import Applied
 from shared.domain.errors import InvalidInputError
 from shared.domain.manifest import compile_manifest
+from shared.domain.records import Resource
 from shared.steps import KINDS, STEPS
 from shared.steps.setting import contains, projected
 from tests.simulation.edges import WORKSPACE
@@ -80,6 +81,27 @@ def test_connection_for_another_source_is_refused_with_the_sources_that_there_ar
     spec["source"] = {"type": "SQL", "path": "server;database"}
     with pytest.raises(InvalidInputError, match=r"a connection for SQL server;database, .* It has: none"):
         STEPS["connection_binding"].find(t.fabric, spec)
+
+
+@pytest.mark.parametrize("kind", ["tags", "connection_binding"])
+def test_setting_of_an_item_that_somebody_deleted_is_gone_with_it(kind: str) -> None:
+    """Otherwise its compensation would be tried for ever."""
+    t = Tenant()
+    place = t.workspace(items=[{"type": "SemanticModel", "displayName": "model"}])
+    spec: dict[str, Any] = {"workspaceId": place, "itemId": t.item(place, "model").id, "tags": [OTHER]}
+    spec |= {"source": {"type": "SQL", "path": "server;database"}, "connectionId": OTHER}
+    resource = Resource(STEPS[kind].name, f"{spec['itemId']}/{kind}", "model", place)
+    t.fabric.send("DELETE", f"/workspaces/{place}/items/{spec['itemId']}")
+    assert STEPS[kind].locate(t.fabric, spec, resource) is None
+
+
+def test_binding_of_a_source_that_the_item_does_not_have_any_more_is_gone() -> None:
+    t = Tenant()
+    place = t.workspace(items=[{"type": "SemanticModel", "displayName": "model"}])
+    spec: dict[str, Any] = {"workspaceId": place, "itemId": t.item(place, "model").id, "connectionId": OTHER}
+    spec["source"] = {"type": "SQL", "path": "server;database"}
+    resource = Resource("ConnectionBinding", f"{spec['itemId']}/connection_binding", "server;database", place)
+    assert STEPS["connection_binding"].locate(t.fabric, spec, resource) is None
 
 
 def test_setting_of_a_workspace_that_another_step_creates_comes_after_it() -> None:

@@ -5,8 +5,6 @@ once, and an id that is made of that label and the row, so the same command cont
 """
 
 import argparse
-import csv
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,12 +18,21 @@ from shared.cli import pack
 from shared.cli.common import connect, labels, packed, read_manifest
 from shared.cli.follow import BAD_REQUEST, CANCELLED, NOT_ROLLED_BACK, ROLLED_BACK, SUCCEEDED, TIMED_OUT
 from shared.cli.help import COMMAND
+from shared.cli.matrix import Row, read_rows
 from shared.cli.render.output import Output, header_json
 from shared.cli.render.timeline import clean
 from shared.cli.stored import StoredFiles
-from shared.cli.values import with_inputs
+from shared.cli.values import promoting, with_inputs
 from shared.domain.deployment_ids import ID_RULE, is_deployment_id
-from shared.domain.errors import InvalidInputError, NotFoundError, Problem, Problems
+from shared.domain.errors import (
+    ConflictError,
+    ForgottenError,
+    InvalidInputError,
+    NotFoundError,
+    Problem,
+    Problems,
+    SagaError,
+)
 from shared.domain.json import content_hash
 from shared.domain.labels import with_labels
 from shared.domain.manifest import compile_manifest
@@ -36,26 +43,13 @@ from shared.domain.trace import TRACEPARENT
 from shared.saga.submission.envelope import envelope
 from shared.steps import KINDS
 
-MAX_ROWS = 1_000
 LABEL = "matrix"
 """The label of all deployments of a matrix; its value is `--id`."""
-ID = "id"
-"""The column that names a row in its deployment's id; without it, the row's number does."""
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _MAX_BASE = 59
 POLL_SECONDS = 2.0
 QUIET_SECONDS = 600.0
 """How long nothing may change while submissions are not accepted yet; then the app does not read its queue."""
 _SETTLED = DEPLOYMENT_ENDED | {DeploymentState.STUCK, DeploymentState.HELD}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row: where it is, the id of its deployment, and the values of inputs."""
-
-    place: str
-    deployment_id: str
-    values: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -81,6 +75,7 @@ def submit(options: argparse.Namespace, output: Output, new_id: Callable[[Any], 
     """Check all rows, send a deployment for each, follow them if `--wait` asks for that, and return the exit code."""
     text, folder = read_manifest(options, output)
     manifest, options.id = pack.body(parse(text), options.id)
+    manifest = promoting(options, manifest)
     base = options.id or new_id(manifest)[-_MAX_BASE:].lstrip("._-")
     if not is_deployment_id(base) or len(base) > _MAX_BASE:
         raise InvalidInputError([Problem("--id", f"{ID_RULE}; with --matrix, {_MAX_BASE} at most")])
@@ -93,63 +88,38 @@ def submit(options: argparse.Namespace, output: Output, new_id: Callable[[Any], 
         output.event("stored", f"{len(stored.files)} files, {sent} bytes of them new", files=len(stored.files))
     wanted = settings.load().traceparent
     trace = wanted if TRACEPARENT.fullmatch(wanted) else ""
+    codes: set[int] = set()
     for each in ready:
-        storage.submit(
-            envelope(storage.blobs, each.row.deployment_id, {"manifest": each.manifest}, options.requested_by, trace)
+        message = envelope(
+            storage.blobs, each.row.deployment_id, {"manifest": each.manifest}, options.requested_by, trace
         )
+        refusal = _sent(storage, each, message)
+        codes.add(SUCCEEDED if refusal is None else BAD_REQUEST)
         options.is_sent = True
+        if refusal is not None:
+            name, why = each.row.deployment_id, clean(str(refusal), 500)
+            output.event("refused", f"{name} is refused: {why}", deployment_id=name, row=each.row.place, message=why)
     if not options.wait:
         text = f"submitted; see them with: {COMMAND} list --label {LABEL}={base}"
         output.event("submitted", text, matrix=base, ids=[each.row.deployment_id for each in ready])
-        return SUCCEEDED
+        return exit_code(codes)
     return Fleet(ready, base, output, options.timeout).follow(storage)
 
 
-def read_rows(file: str, base: str) -> list[Row]:
-    """Return the rows of a CSV file whose first row names inputs. Raises InvalidInputError with all problems.
-
-    An empty cell gives no value, so the input's default counts.
-    """
-    text, _ = pack.read_text(file)
-    where = clean(file)
+def _sent(storage: command_line.Access, each: Ready, message: str) -> SagaError | None:
+    """Send the submission of a row, and return why the app refuses it: over HTTP it answers at once. A refusal that it
+    has not recorded is raised, because it would refuse every row."""
     try:
-        lines = list(csv.reader(text.splitlines(keepends=True), strict=True))
-    except csv.Error as error:
-        raise InvalidInputError([Problem(where, f"is not CSV: {error}")]) from None
-    problems = Problems()
-    if not lines:
-        raise InvalidInputError(
-            [Problem(where, "is empty: the first row names inputs, each further row is one deployment")]
-        )
-    names = [name.strip() for name in lines[0]]
-    for name in {name for name in names if names.count(name) > 1 or not name}:
-        problems.append(
-            Problem(f"{where}:1", f"has the column '{name[:64]}' more than once, or a column without a name")
-        )
-    found: list[Row] = []
-    seen: dict[str, str] = {}
-    for number, cells in enumerate(lines[1:], start=1):
-        place = f"{where}:{number + 1}"
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(names):
-            problems.append(Problem(place, f"has {len(cells)} cells; the first row has {len(names)}"))
-            continue
-        values = {name: cell.strip() for name, cell in zip(names, cells, strict=True) if cell.strip()}
-        own = values.pop(ID, f"{number:03d}")
-        if not _NAME.fullmatch(own):
-            problems.append(
-                Problem(place, f"its {ID} '{own[:64]}' must be letters, digits, '.', '_' and '-' (40 at most)")
-            )
-        if own.casefold() in seen:
-            problems.append(Problem(place, f"its {ID} '{own[:64]}' is that of {seen[own.casefold()]} too"))
-        seen.setdefault(own.casefold(), place)
-        found.append(Row(place, f"{base}-{own}", values))
-    if len(found) > MAX_ROWS or not found:
-        problems.append(Problem(where, f"has {len(found)} rows with values; from 1 to {MAX_ROWS} are accepted"))
-    if problems:
-        raise InvalidInputError(problems)
-    return found
+        storage.submit(message)
+    except (ConflictError, InvalidInputError) as error:
+        try:
+            storage.journal.header(each.row.deployment_id)
+        except ForgottenError:
+            return error
+        except NotFoundError:
+            raise error from None
+        return error
+    return None
 
 
 def _checked(
@@ -215,6 +185,8 @@ class Fleet:
             if each.row.deployment_id not in self.found:
                 try:
                     self.found[each.row.deployment_id] = storage.journal.header(each.row.deployment_id).record
+                except ForgottenError as error:  # past its retention, its end is kept
+                    self.found[each.row.deployment_id] = error.record
                 except NotFoundError:
                     break  # it is not accepted yet, and those behind it hardly
 

@@ -5,7 +5,7 @@ import secrets
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import shtab
 
@@ -29,7 +29,7 @@ from shared.cli.follow import BAD_REQUEST, SUCCEEDED, FollowOptions, conflict, f
 from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
 from shared.cli.stored import StoredFiles
-from shared.cli.values import add_values, with_inputs
+from shared.cli.values import add_values, promoting, with_inputs
 from shared.domain.deployment_ids import ID_RULE, is_deployment_id, new_deployment_id
 from shared.domain.errors import (
     ForgottenError,
@@ -46,7 +46,6 @@ from shared.domain.manifest import compile_manifest
 from shared.domain.text import parse
 from shared.domain.trace import TRACEPARENT
 from shared.saga.submission.envelope import envelope
-from shared.saga.submission.promotion import FIELD
 from shared.steps import KINDS
 
 
@@ -98,8 +97,7 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
     body: JsonObject = {"manifest_text": text}
     try:
         manifest, options.id = pack.body(parse(text), options.id)
-        if options.promotes is not None and isinstance(manifest, dict):
-            manifest = {**cast(JsonObject, manifest), FIELD: options.promotes}
+        manifest = promoting(options, manifest)
     except InvalidInputError as error:
         # It is sent all the same: the app rejects it and records that, so that every id gets an answer.
         problems = error.problems

@@ -1,4 +1,4 @@
-"""The values of a manifest's inputs on the command line: `--set NAME=VALUE` and `--values FILE`."""
+"""What the command line writes into a manifest: `--set NAME=VALUE`, `--values FILE` and `--promotes ID`."""
 
 import argparse
 from typing import Any
@@ -13,6 +13,7 @@ from shared.domain.fields import child, type_name
 from shared.domain.inputs import rendered, with_values
 from shared.domain.json import as_object
 from shared.domain.text import parse
+from shared.saga.submission.promotion import FIELD
 
 
 def add_values(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +53,12 @@ def with_inputs(options: argparse.Namespace, manifest: Any) -> Any:
     valued = with_values(manifest, given | dict(options.set_values))
     rendered(valued)
     return valued
+
+
+def promoting(options: argparse.Namespace, manifest: Any) -> Any:
+    """Return the manifest with the deployment that `--promotes` names, if any."""
+    top = as_object(manifest)
+    return manifest if top is None or options.promotes is None else {**top, FIELD: options.promotes}
 
 
 def _of_file(file: str) -> dict[str, Any]:

@@ -1,16 +1,20 @@
 """`submit --matrix`: the rows of the file, what is refused before anything is sent, and the one exit code."""
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shared.cli import fleet
-from shared.domain.errors import InvalidInputError
+from shared.cli import fleet, matrix
+from shared.cli.__main__ import main
+from shared.cli.render.output import LineOutput, standard_output
+from shared.domain.errors import ConflictError, ForgottenError, InvalidInputError, NotFoundError
 from shared.domain.records import DeploymentRecord
 from shared.domain.states import DeploymentState as D
 from tests.command_line import run
+from tests.fakes import START, MemoryBlobs
 from tests.unit.cli.sample_records import header
 
 
@@ -24,14 +28,25 @@ def file(folder: Path, text: str) -> str:
 def test_fleet_rows_are_values_of_inputs(tmp_path: Path) -> None:
     """An empty cell gives no value, an empty line is skipped, and a cell may contain commas and lines of its own."""
     text = 'id,name,size\nnorth,North,3\n\nsouth,"South, all",\n'
-    found = fleet.read_rows(file(tmp_path, text), "b")
+    found = matrix.read_rows(file(tmp_path, text), "b")
     assert [(row.deployment_id, row.values) for row in found] == [
         ("b-north", {"name": "North", "size": "3"}),
         ("b-south", {"name": "South, all"}),
     ]
     assert found[1].place.endswith("w.csv:4")
-    found = fleet.read_rows(file(tmp_path, "name\na\nb\n"), "b")
+    found = matrix.read_rows(file(tmp_path, "name\na\nb\n"), "b")
     assert [row.deployment_id for row in found] == ["b-001", "b-002"]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_fleet_reads_what_spreadsheets_write(tmp_path: Path, separator: str) -> None:
+    """A byte order mark, the separator of the country, empty lines first, and a cell with a separator of lines."""
+    text = "\ufeff\r\n\r\nid,name,size\r\nnorth,a\u2028b,\r\n,,\r\nsouth,b,3\r\n".replace(",", separator)
+    found = matrix.read_rows(file(tmp_path, text), "b")
+    assert [(row.deployment_id, row.values, row.place[-1]) for row in found] == [
+        ("b-north", {"name": "a\u2028b"}, "4"),
+        ("b-south", {"name": "b", "size": "3"}, "6"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -46,11 +61,12 @@ def test_fleet_rows_are_values_of_inputs(tmp_path: Path) -> None:
         ("id,name\na,x\nA,y\n", "w.csv:3", "is that of"),
         ('name\n"a\n', "w.csv", "is not CSV"),
         ("name\n" + "a\n" * 1001, "w.csv", "has 1001 rows"),
+        ('name,size\n"a\n\nb",1\nc\n', "w.csv:5", "has 1 cells"),
     ],
 )
 def test_fleet_wrong_file_is_named(tmp_path: Path, text: str, place: str, message: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
-        fleet.read_rows(file(tmp_path, text), "b")
+        matrix.read_rows(file(tmp_path, text), "b")
     assert caught.value.problems[0].path.endswith(place)
     assert message in caught.value.problems[0].message
 
@@ -96,20 +112,19 @@ class Storage:
 
     def header(self, deployment_id: str) -> Any:
         if deployment_id not in self._last:
-            raise fleet.NotFoundError(deployment_id)
+            raise NotFoundError(deployment_id)
         return type("V", (), {"record": self._last[deployment_id]})()
 
 
 def test_fleet_is_followed_to_the_end_of_all(capsys: pytest.CaptureFixture[str]) -> None:
     """One table, in the order of the rows; an id that belongs to another manifest is a conflict."""
-    from shared.cli.render.output import LineOutput, standard_output
 
     def of(name: str, state: D, digest: str = "", **changes: Any) -> DeploymentRecord:
         changes = {"labels": {"matrix": "b"}, **changes}
         return header(state, deployment_id=name, manifest_hash=digest or made[name].hash, **changes)
 
     made = {
-        name: fleet.Ready(fleet.Row(f"w.csv:{i}", name, {}), {"n": i}) for i, name in enumerate(("b-1", "b-2", "b-3"))
+        name: fleet.Ready(matrix.Row(f"w.csv:{i}", name, {}), {"n": i}) for i, name in enumerate(("b-1", "b-2", "b-3"))
     }
     first = {"b-1": of("b-1", D.RUNNING)}
     last = {
@@ -130,3 +145,55 @@ def test_fleet_is_followed_to_the_end_of_all(capsys: pytest.CaptureFixture[str])
     assert waits == [fleet.POLL_SECONDS]
     following = fleet.Fleet([made["b-1"]], "b", LineOutput(standard_output()), -1.0)
     assert following.follow(Storage(first), waits.append) == 9  # type: ignore[arg-type] - the journal alone
+
+
+def test_fleet_follows_what_is_past_its_retention(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same command again, much later, ends at once with what remains of the headers."""
+    row = fleet.Ready(matrix.Row("w.csv:2", "b-1", {}), {"n": 1})
+    end = header(D.COMPENSATED, deployment_id="b-1", manifest_hash=row.hash, forgotten_at=START)
+
+    class Forgotten(Storage):
+        def header(self, deployment_id: str) -> Any:
+            raise ForgottenError(end)
+
+    following = fleet.Fleet([row], "b", LineOutput(standard_output()), None)
+    assert following.follow(Forgotten(), lambda seconds: None) == 1  # type: ignore[arg-type] - the journal alone
+    assert capsys.readouterr().out.splitlines()[-1].split()[:2] == ["b-1", "compensated"]
+
+
+def test_fleet_promotes_in_every_row(tmp_path: Path) -> None:
+    """The option is not lost: a wrong one is a problem of each row, and nothing is sent."""
+    manifest = tmp_path / "m.yaml"
+    manifest.write_text("name: m\ninputs: {a: {}}\nsteps: [{id: w, kind: workspace, with: {displayName: w}}]\n")
+    rows = file(tmp_path, "a\n1\n2\n")
+    done = run("submit", str(manifest), "--matrix", rows, "--promotes", "no id", environment={})
+    assert done.returncode == 2
+    for place in ("w.csv:2 $.promotes", "w.csv:3 $.promotes"):
+        assert place in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_fleet_goes_on_after_a_row_that_the_app_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_first: bool
+) -> None:
+    """Over HTTP the app answers at once: it recorded the row as rejected, and the others are sent."""
+    manifest = tmp_path / "m.yaml"
+    manifest.write_text("name: m\ninputs: {a: {}}\nsteps: [{id: w, kind: workspace, with: {displayName: w}}]\n")
+    refused = "f-001" if is_first else "f-002"
+    sent: list[str] = []
+
+    class Api:
+        blobs = MemoryBlobs()
+        journal = Storage({refused: header(D.REJECTED, deployment_id=refused, labels={"matrix": "b"})})
+
+        def submit(self, text: str) -> None:
+            sent.append(json.loads(text)["deployment_id"])
+            if sent[-1] == refused:
+                self.journal.page(1, labels={"matrix": "b"})
+                raise ConflictError("the target is locked")
+
+    monkeypatch.setattr(fleet, "connect", lambda options: Api())  # pyright: ignore[reportUnknownLambdaType]
+    given = ["submit", str(manifest), "--matrix", file(tmp_path, "a\n1\n2\n3\n"), "--id", "f"]
+    assert main(given) == 1
+    assert sent == ["f-001", "f-002", "f-003"]
+    assert f"{refused} is refused: the target is locked" in capsys.readouterr().out

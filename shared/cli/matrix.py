@@ -1,0 +1,90 @@
+"""The CSV file of `submit --matrix`: the first row names inputs, and each further row is one deployment."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from shared.cli import pack
+from shared.cli.render.timeline import clean
+from shared.domain.errors import InvalidInputError, Problem, Problems
+from shared.domain.principals import SEPARATORS
+
+MAX_ROWS = 1_000
+ID = "id"
+"""The column that names a row in its deployment's id; without it, the row's number does."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: where it is, the id of its deployment, and the values of inputs."""
+
+    place: str
+    deployment_id: str
+    values: dict[str, str]
+
+
+def read_rows(file: str, base: str) -> list[Row]:
+    """Return the rows of a file; an empty cell gives no value, so the input's default counts.
+
+    Columns are separated as in the first row, by commas, semicolons (as Excel writes in many countries) or tabs. Raises
+    InvalidInputError with all problems.
+    """
+    text, _ = pack.read_text(file)
+    where = clean(file)
+    try:
+        lines = list(_lines(text))
+    except csv.Error as error:
+        raise InvalidInputError([Problem(where, f"is not CSV: {error}")]) from None
+    if not lines:
+        what = "is empty: the first row names inputs, each further row is one deployment"
+        raise InvalidInputError([Problem(where, what)])
+    [(line, header), *rest] = lines
+    names = [name.strip() for name in header]
+    problems = Problems(Problem(f"{where}:{line}", message) for message in _wrong_names(names))
+    found: list[Row] = []
+    seen: dict[str, str] = {}
+    for number, (line, cells) in enumerate(rest, start=1):
+        place = f"{where}:{line}"
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(names):
+            problems.append(Problem(place, f"has {len(cells)} cells; the first row has {len(names)}"))
+            continue
+        values = {name: cell.strip() for name, cell in zip(names, cells, strict=True) if cell.strip()}
+        own = values.pop(ID, f"{number:03d}")
+        if not _NAME.fullmatch(own):
+            rule = "must be letters, digits, '.', '_' and '-', with a letter or digit first (40 at most)"
+            problems.append(Problem(place, f"its {ID} '{own[:64]}' {rule}"))
+        if own.casefold() in seen:
+            problems.append(Problem(place, f"its {ID} '{own[:64]}' is that of {seen[own.casefold()]} too"))
+        seen.setdefault(own.casefold(), place)
+        found.append(Row(place, f"{base}-{own}", values))
+    if len(found) > MAX_ROWS or not found:
+        problems.append(Problem(where, f"has {len(found)} rows with values; from 1 to {MAX_ROWS} are accepted"))
+    if problems:
+        raise InvalidInputError(problems)
+    return found
+
+
+def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the cells of each row and the number of its first line; a cell in quotation marks may have several lines.
+    Lines before the first row are skipped if they are empty. Raises csv.Error."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    separator = next((each for each in SEPARATORS if each in first), SEPARATORS[0])
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    line, has_begun = 1, False
+    for cells in reader:
+        has_begun = has_begun or any(cell.strip() for cell in cells)
+        if has_begun:
+            yield line, cells
+        line = reader.line_num + 1
+
+
+def _wrong_names(names: list[str]) -> list[str]:
+    """Return what is wrong with the names of the columns."""
+    found = [] if "" not in names else ["has a column without a name: name the input, or delete the column"]
+    repeated = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
+    return [*found, *(f"has the column '{name[:64]}' more than once" for name in repeated)]

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from shared.domain.errors import FabricError, InvalidInputError, NotFoundError
+from shared.domain.errors import FabricError, InvalidInputError, NotFoundError, StorageUnavailableError
 from shared.domain.manifest import compile_manifest
 from shared.domain.ports import Blobs, DriftedTarget, DriftSignal, KindRules, Signals
 from shared.domain.records import DeploymentRecord
@@ -29,7 +29,9 @@ BUDGET_SECONDS = 45.0
 """A sweep plans no further target after this. With the sweep itself it stays below the functionTimeout."""
 _PLAN_SECONDS = 15.0
 _MAX_TARGETS, _MAX_ITEMS = 50, 10
-"""What the signal has room for: targets that drifted, and items of each."""
+"""Targets that drifted and items of each, as many as the signal names if it has room for them."""
+ROOM_CHARACTERS = 26_000
+"""Room for them, as JSON: the signal is one string of Azure Tables, of 32 768 characters."""
 _DRIFT = frozenset({Action.CREATE, Action.UPDATE, Action.RENAME, Action.MOVE})
 
 
@@ -89,7 +91,7 @@ class DriftWatch:
         self.services.telemetry.event(Event.DRIFT_FOUND, found)
         log.warning("target %s has drifted from deployment %s: %s", header.target, header.deployment_id, found["items"])
         drifted = DriftedTarget(header.target, header.deployment_id, len(items), tuple(items[:_MAX_ITEMS]))
-        return replace(signal, drifted=(*signal.drifted, drifted)[:_MAX_TARGETS])
+        return replace(signal, drifted=added(signal.drifted, drifted))
 
     def _drift_of(self, header: DeploymentRecord) -> list[str] | None:
         """Return what has drifted, each with what happened to it; None if it cannot be told."""
@@ -105,11 +107,25 @@ class DriftWatch:
                 recall=deployed.Recalled(self.services.deployed, header.target),
                 read=self.services.payloads.read,
             )
+        except StorageUnavailableError:
+            raise
         except (FabricError, InvalidInputError, NotFoundError, ValueError) as error:
             log.warning("drift of %s (deployment %s) cannot be told: %s", header.target, header.deployment_id, error)
             return None
+        except Exception:  # a bug that one target triggers must not stop the round at it for ever
+            log.exception("drift of %s (deployment %s) cannot be told", header.target, header.deployment_id)
+            return None
         drifted = [step for step in found.steps if step.action in _DRIFT]
         return [f"{step.id} ({_WORDS.get(step.action) or ', '.join(step.fields)})" for step in drifted]
+
+
+def added(drifted: tuple[DriftedTarget, ...], more: DriftedTarget) -> tuple[DriftedTarget, ...]:
+    """Return the targets with one more, without its items if there is no room for them, or as they are."""
+    for each in (more, replace(more, items=())):
+        found = (*drifted, each)
+        if len(found) <= _MAX_TARGETS and len(json.dumps([vars(row) for row in found])) <= ROOM_CHARACTERS:
+            return found
+    return drifted
 
 
 _WORDS = {Action.CREATE: "missing", Action.RENAME: "renamed", Action.MOVE: "moved"}

@@ -2,12 +2,17 @@
 
 import copy
 import json
+from dataclasses import asdict
 from typing import Any
 
+import pytest
+
 from shared.domain.json import canonical
-from shared.domain.ports import DriftSignal
+from shared.domain.ports import DriftedTarget, DriftSignal
+from shared.domain.row_limits import ROW_CHARACTERS
 from shared.domain.states import DeploymentState
 from shared.domain.telemetry import Event
+from shared.saga import drift
 from shared.saga.drift import DriftWatch
 from shared.saga.dry_run.read_only import READING_POSTS
 from shared.steps import KINDS
@@ -128,3 +133,32 @@ def test_drift_round_continues_where_its_budget_ended(monkeypatch: Any) -> None:
     assert (first.finished_at, first.after) == (None, "")
     monkeypatch.setattr("shared.saga.drift.BUDGET_SECONDS", 1000.0)
     assert round_of(watch).targets == 3
+
+
+def test_drift_of_many_targets_fits_into_the_signal() -> None:
+    """Names beyond ASCII take many characters. The first targets are named with their items, the next without."""
+    drifted: tuple[DriftedTarget, ...] = ()
+    for i in range(60):
+        items = tuple(f"content/Notebook/{i}-{n}{'x' * 80} (description, folder, definition)" for n in range(10))
+        drifted = drift.added(drifted, DriftedTarget(f"{i}{'\u00e4' * 20}", "d" * 100, 10, items))
+        assert len(json.dumps([asdict(each) for each in drifted])) <= drift.ROOM_CHARACTERS < ROW_CHARACTERS - 5_000
+    assert len(drifted) > 10
+    assert drifted[0].items
+    assert not drifted[-1].items
+
+
+def test_target_that_cannot_be_planned_does_not_stop_the_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug that one target triggers would otherwise meet every round at the same place."""
+    world, watch = watched()
+    deployed(world, "A")
+    deployed(world, "B")
+    planned = drift.dry_run
+
+    def broken(fabric: Any, kinds: Any, graph: Any, **more: Any) -> Any:
+        if graph.target == "A":
+            raise KeyError("displayName")
+        return planned(fabric, kinds, graph, **more)
+
+    monkeypatch.setattr(drift, "dry_run", broken)
+    found = round_of(watch)
+    assert (found.targets, found.unread) == (2, 1)

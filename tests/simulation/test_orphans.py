@@ -8,6 +8,7 @@ import pytest
 from local.fabric_simulator import control
 from local.fabric_simulator.schedules import Schedules
 from local.fabric_simulator.store import Item
+from shared.domain.json import canonical
 from shared.domain.states import DeploymentState
 from shared.saga.command.verbs import Verb
 from shared.steps.orphans import is_quarantined
@@ -150,6 +151,42 @@ def test_orphan_with_data_is_deleted_only_if_the_manifest_names_it(allowed: bool
     assert world.run("e") == [DeploymentState.SUCCEEDED]
     world.pass_hours(1)
     assert (item_id in items(world)) != allowed
+
+
+@pytest.mark.law(1)
+def test_orphan_stays_while_another_deployment_is_under_way() -> None:
+    """It may be about to take the item out of the quarantine, also if dead processes let its lease expire."""
+    world = World(1)
+    item_id = deployed(world)
+    world.submit(manifest(content(world, orphans="delete", keepOrphansFor="2h")), "e")
+    assert world.run("e") == [DeploymentState.SUCCEEDED]
+    gate = {"id": "go", "kind": "approval", "needs": ["content"], "timeout": "12h", "with": {"message": "Go?"}}
+    world.submit(manifest(content(world), gate), "f")
+    world.pass_hours(1, sweeping=False)
+    world.clock.advance(2 * 3600)
+    world.locks.release(world.journal.header("f").record.target, "f")
+    world.sweep()
+    assert world.state("f") is DeploymentState.RUNNING
+    assert item_id in items(world)
+
+
+def test_orphan_that_fabric_refuses_to_delete_stops_no_other_and_fills_no_audit() -> None:
+    """The others are deleted; it is tried again in growing pauses, and deleted when Fabric allows it."""
+    world = World(1)
+    item_id = deployed(world, old(world), repositories.item(world.blobs, "DataPipeline", "older", "{}"))
+    refusal = {"status": 403, "body": {"errorCode": "ItemHasProtectedLabel", "message": "protected"}}
+    rule = {"match": {"method": "DELETE", "path": f".*/{item_id}"}, "action": refusal}
+    assert control.handle(world.model, "POST", "/_sim/faults", {}, canonical([rule]).encode())[0] == 200
+    world.submit(manifest(content(world, orphans="delete")), "e")
+    assert world.run("e") == [DeploymentState.SUCCEEDED]
+    world.pass_hours(24)
+    assert [item.name for item in items(world).values()] == ["load", f"quarantine_{item_id[:8]}_old"]
+    tries = [e for e in world.journal.audit("e") if "tried again at" in e.reason]
+    assert "ItemHasProtectedLabel" in tries[0].reason
+    assert 2 <= len(tries) <= 12
+    assert control.handle(world.model, "POST", "/_sim/faults", {}, b"[]")[0] == 200
+    world.pass_hours(48)
+    assert item_id not in items(world)
 
 
 @pytest.mark.law(2)

@@ -2,6 +2,7 @@
 
 A deletion cannot be compensated, so it is no step: nothing can fail after it any more. The header says first that it
 begins, and from then on the deployment cannot be rolled back. Before each deletion there is an entry in the audit.
+What Fabric refuses to delete stays in quarantine, and is tried again in growing pauses.
 """
 
 import logging
@@ -11,16 +12,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from shared.domain.actors import SWEEPER
-from shared.domain.errors import FabricNotFoundError
+from shared.domain.errors import FabricError, FabricNotFoundError
 from shared.domain.json import JsonObject
 from shared.domain.ports import Change, Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, Resource, StepRecord
 from shared.saga.step.delivery import Services
 from shared.steps import eventhouse
 from shared.steps.items import item_path
+from shared.steps.kind import located
 from shared.steps.orphans import OrphansKind, deletable
 
 log = logging.getLogger(__name__)
+
+_MIN_PAUSE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -36,16 +40,25 @@ def delete_quarantined(services: Services, header: Versioned[DeploymentRecord], 
     """Delete the items, and return their ids.
 
     `hold` runs before each call and raises ConflictError if the target is no longer held. Safe to repeat. Raises
-    FabricError.
+    FabricError, after it deleted the others and wrote when to try again.
     """
     now, record = services.clock.now(), header.record
     found = list(_quarantined(services, record.deployment_id))
     if found and record.deleted_since is None:
         reason = f"deletes {len(found)} item(s) in quarantine: the deployment cannot be rolled back any more"
         header = services.journal.write_header(Change(header, record.replace(deleted_since=now), SWEEPER, reason))
+    refused: FabricError | None = None
     for each in found:
-        _delete(services, header.record, each, hold)
+        try:
+            _delete(services, header.record, each, hold)
+        except FabricError as error:
+            refused = refused or error
     record = header.record
+    if refused is not None:
+        due = now + max(_MIN_PAUSE, now - (record.deleted_since or now))
+        reason = f"not all of the quarantine is deleted, tried again at {due:%Y-%m-%d %H:%M:%S} UTC: {refused}"
+        services.journal.write_header(Change(header, record.replace(due_at=due), SWEEPER, reason[:1000]))
+        raise refused
     due = (record.finished_at or now) + timedelta(seconds=services.policy.retention_seconds)
     services.journal.write_header(Change(header, record.replace(deletes_at=None, due_at=due), SWEEPER, ""))
     return [each.resource.id for each in found]
@@ -60,6 +73,8 @@ def _quarantined(services: Services, deployment_id: str) -> Iterator[_Quarantine
         try:
             snapshot = OrphansKind().find(services.fabric, spec)
         except FabricNotFoundError:
+            if located(services.fabric, "/workspaces", None, spec["workspaceId"]) is not None:
+                raise  # a paused capacity answers 404 too
             continue  # the workspace was deleted
         present: dict[str, JsonObject] = {each["id"]: each for each in snapshot.image["items"]} if snapshot else {}
         for each in deletable(spec, present):

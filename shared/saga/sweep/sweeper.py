@@ -322,9 +322,14 @@ class _Run:
         services.journal.write_header(Change(header, after, SWEEPER, reason))
 
     def delete_quarantined(self, record: DeploymentRecord) -> None:
-        """Delete what a succeeded deployment has put into quarantine, when its target is free."""
+        """Delete what a succeeded deployment has put into quarantine, when its target is free.
+
+        Another one that has begun may take an item out of the quarantine, or need it for its rollback.
+        """
         if self.dry_run:
             self.report.orphans.append(record.deployment_id)
+            return
+        if begun(self.services, record) is not None:
             return
         holder = self.acquire(record.target, record.deployment_id)
         if holder != record.deployment_id:

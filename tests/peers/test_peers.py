@@ -10,6 +10,7 @@ import pytest
 
 from tests.peers import commands, environment, publishing
 from tests.peers.stage import ROOT, Outcome, Stage, running
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,8 @@ def test_peers_report_what_is_wrong(stage: Stage) -> None:
 def test_peers_leave_no_simulator_behind(number: signal.Signals) -> None:
     """A run that is ended by a signal ends its simulator first."""
     lines = (
+        # A background job of a shell starts with SIGINT ignored; a person's run does not.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)",
         "from tests.peers.stage import end_in_order, running",
         "end_in_order()",
         "with running() as stage: print(stage.port, flush=True); input()",
@@ -65,6 +68,6 @@ def test_peers_leave_no_simulator_behind(number: signal.Signals) -> None:
         assert run.stdout is not None
         port = int(run.stdout.readline())
         run.send_signal(number)
-        assert run.wait() != 0
+        assert run.wait(PATIENCE_SECONDS) != 0
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))

@@ -22,7 +22,7 @@ def test_costs_are_read_from_the_files_that_decide_them() -> None:
     """As host.json and infra/ are now."""
     assert (BASE.partitionCount, BASE.maxQueuePollingInterval, BASE.maxPollingInterval) == (2, 0.5, 0.25)
     assert (BASE.ALWAYS_READY_DURABLE, BASE.ALWAYS_READY_ACCEPT, BASE.ALWAYS_READY_STEPS) == (1, 0, 0)
-    assert (BASE.alerts_5_minutes, BASE.alerts_slower, BASE.web_test_locations) == (7, 2, 3)
+    assert (BASE.alerts_5_minutes, BASE.alerts_slower, BASE.web_test_locations) == (8, 4, 3)
 
 
 def test_costs_of_the_known_lines() -> None:
@@ -30,7 +30,7 @@ def test_costs_of_the_known_lines() -> None:
     assert usd(BASE, "always-ready") == pytest.approx(2 * 2_592_000 * 0.000004)
     assert usd(BASE, "polls of the durable") == pytest.approx(3 * 2 * 2_592_000 * 0.4e-6)
     assert usd(BASE, "web test") == pytest.approx(25_920 * 0.0005)
-    assert usd(BASE, "log alerts") == pytest.approx(7 * 1.5 + 2 * 0.5)
+    assert usd(BASE, "log alerts") == pytest.approx(8 * 1.5 + 4 * 0.5)
     assert usd(BASE, "polls of the app") == 0
 
 

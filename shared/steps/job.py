@@ -152,7 +152,9 @@ class JobKind(RunKind):
         except FabricNotFoundError:
             item = Resource(spec.get("itemType", ""), spec["itemId"], "", spec["workspaceId"])
             if items.locate_item(fabric, item) is not None:
-                return next((_snapshot(spec, row) for row in _runs(fabric, spec) if row["id"] == resource.id), None)
+                return next(
+                    (_snapshot(spec, row) for row in _runs(fabric, spec) if row["id"].lower() == resource.id), None
+                )
             return None
 
     def has_failed(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> bool:

@@ -21,8 +21,10 @@ from shared.steps.kind import (
 from shared.steps.setting import contains
 
 TYPE = "Shortcut"
-_PATH = re.compile(rf"/?({'|'.join(shortcuts.ROOTS)})(/[^/]+)*/?")
-_NAME = re.compile(r"[^/\\]+")
+_NO_DOTS = r"(?!\.{1,2}(?:/|$))"
+"""No segment may be . or .., which would lead the address of a deletion to another resource."""
+_PATH = re.compile(rf"/?({'|'.join(shortcuts.ROOTS)})(/{_NO_DOTS}[^/]+)*/?")
+_NAME = re.compile(rf"{_NO_DOTS}[^/\\]+")
 
 
 class ShortcutKind(ResourceKind):
@@ -45,7 +47,7 @@ class ShortcutKind(ResourceKind):
             required=True,
             maximum=1000,
             pattern=_PATH,
-            hint=f"must begin with {', '.join(shortcuts.ROOTS)}",
+            hint=f"must begin with {', '.join(shortcuts.ROOTS)}, and have no segment . or ..",
             refers=True,
             words=Words("The folder in the item that contains it.", "Tables"),
         )
@@ -54,7 +56,7 @@ class ShortcutKind(ResourceKind):
             required=True,
             maximum=200,
             pattern=_NAME,
-            hint="must not contain a slash or a backslash",
+            hint="must not contain a slash or a backslash, nor be . or ..",
             refers=True,
             words=Words("Unique in its folder.", "orders"),
         )

@@ -67,7 +67,10 @@ def test_shortcut_gets_its_old_destination_back() -> None:
     ("changes", "where"),
     [
         ({"path": "Elsewhere"}, "$.path"),
+        ({"path": "Files/../Tables"}, "$.path"),
+        ({"path": "Files/."}, "$.path"),
         ({"name": "a/b"}, "$.name"),
+        ({"name": ".."}, "$.name"),
         ({"target": {}}, "$.target"),
         ({"target": {"oneLake": {}, "adlsGen2": {}}}, "$.target"),
         ({"target": {"ftp": {}}}, "$.target"),
@@ -76,3 +79,8 @@ def test_shortcut_gets_its_old_destination_back() -> None:
 def test_bad_shortcut_is_a_problem(changes: dict[str, Any], where: str) -> None:
     good = {"workspaceId": PERSON, "itemId": OTHER, "path": "Files", "name": "n", "target": {"oneLake": {}}}
     assert set(problems(KIND, {**good, **changes})) == {where}
+
+
+def test_shortcut_may_have_dots_in_its_names() -> None:
+    more = {"path": "Files/.hidden/..x/a..b", "name": "orders.v2"}
+    assert not problems(KIND, {"workspaceId": PERSON, "itemId": OTHER, "target": {"oneLake": {}}, **more})

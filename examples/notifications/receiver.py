@@ -33,11 +33,11 @@ def is_genuine(secret: str, headers: Mapping[str, str], body: bytes, now: float)
     try:
         sent_at = int(headers["webhook-timestamp"])
         content = f"{headers['webhook-id']}.{sent_at}.".encode() + body
-        given = headers["webhook-signature"].split()
+        given = headers["webhook-signature"].encode().split()
     except (KeyError, ValueError):
         return False
     key = base64.b64decode(secret.removeprefix("whsec_")) if secret.startswith("whsec_") else secret.encode()
-    wanted = "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
+    wanted = b"v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest())
     return abs(now - sent_at) <= TOLERANCE_SECONDS and any(hmac.compare_digest(wanted, each) for each in given)
 
 
@@ -87,4 +87,5 @@ def slack_message(event: Mapping[str, Any]) -> dict[str, Any]:
     if page := event["data"].get("page"):
         button = {"type": "button", "text": {"type": "plain_text", "text": "Open"}, "url": page}
         blocks.append({"type": "actions", "elements": [button]})
-    return {"text": sentence(event)[:3000], "blocks": blocks}
+    notification = sentence(event)[:600].replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return {"text": notification, "blocks": blocks}

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 """The names of this machine. Other spellings (127.1, 0x7f000001, an IPv6 zone) count as another machine."""
 _CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]{1,4096}")
-_HOST = re.compile(r"[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]+\]")
+_LABEL = r"[A-Za-z0-9_-]{1,63}"
+_HOST = re.compile(rf"(?:{_LABEL}\.){{0,126}}{_LABEL}\.?|\[[0-9A-Fa-f:.]+\]")
 
 
 class AddressError(ValueError):

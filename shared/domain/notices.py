@@ -76,8 +76,10 @@ class Notice:
         kind, created_at = NoticeKind(data["kind"]), datetime.fromisoformat(data["created_at"])
         if created_at.tzinfo is None:
             raise ValueError("its time has no zone")
-        rest = {name: data[name] for name in ("deployment_id", "row", "sequence", "attempt")}
-        return cls(**rest, kind=kind, created_at=created_at)
+        texts, numbers = (data["deployment_id"], data["row"]), (data["sequence"], data["attempt"])
+        if not all(isinstance(text, str) for text in texts) or not all(type(n) is int and n >= 0 for n in numbers):
+            raise TypeError("a field has another type")
+        return cls(*texts, numbers[0], kind, created_at, numbers[1])
 
 
 def of_header(before: DeploymentState, after: DeploymentState) -> NoticeKind | None:

@@ -76,6 +76,8 @@ def test_webhook_sends_a_signed_event_that_the_example_accepts(server: Server) -
     assert not receiver.is_genuine(SECRET, headers, body, now + 3600)
     assert not receiver.is_genuine(SECRET, headers | {"webhook-id": "other"}, body, now)
     assert not receiver.is_genuine(SECRET, {}, body, now)
+    for odd in ("v1,\xe9", "", "v1"):
+        assert not receiver.is_genuine(SECRET, headers | {"webhook-signature": odd}, body, now)
 
 
 @pytest.mark.parametrize(

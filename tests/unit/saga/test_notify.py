@@ -15,7 +15,7 @@ from shared.domain.states import StepState as S
 from shared.domain.telemetry import Event
 from shared.saga.notify.announcing_journal import AnnouncingJournal
 from shared.saga.notify.delivery import Notifications
-from tests.fakes import MemoryTelemetry
+from tests.fakes import START, MemoryTelemetry
 from tests.unit.saga.fixture import SagaFixture, row
 
 APP = "https://app.example"
@@ -185,3 +185,15 @@ def test_queue_that_fails_stops_no_deployment() -> None:
     saga.journal = AnnouncingJournal(saga.journal, broken, saga.clock.now)
     saga.change_header(state=D.SUCCEEDED)
     assert saga.header().state is D.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"attempt": "1"}, {"attempt": -1}, {"sequence": True}, {"sequence": None}, {"row": 3}, {"deployment_id": ["d"]}],
+)
+def test_notify_message_with_another_type_is_no_notice(changes: dict[str, Any]) -> None:
+    """It is dropped when it is read, not after each of its deliveries has failed."""
+    whole = Notice("d", "deployment", 1, NoticeKind.ENDED, START).to_json()
+    assert Notice.from_json(whole).to_json() == whole
+    with pytest.raises(TypeError):
+        Notice.from_json({**whole, **changes})

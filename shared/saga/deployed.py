@@ -85,7 +85,8 @@ class _ReadNotes:
     """The notes of the workspace that one process has read last: a deployment begins all of its items at once."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: in the simulation, the thread of a read runs the other deliveries of its process meanwhile.
+        self._lock = threading.RLock()
         self._workspace_id = ""
         self._requested_at: datetime | None = None
         self._found: dict[str, DeployedItem] = {}
@@ -97,8 +98,8 @@ class _ReadNotes:
             is_other = self._workspace_id != workspace_id
             if is_other or self._requested_at is None or self._requested_at <= later_than:
                 requested_at = now()
-                self._found = {note.identity: note for note in notes.of_workspace(workspace_id)}
-                self._workspace_id, self._requested_at = workspace_id, requested_at
+                found = {note.identity: note for note in notes.of_workspace(workspace_id)}
+                self._found, self._workspace_id, self._requested_at = found, workspace_id, requested_at
             return self._found
 
 

@@ -266,7 +266,8 @@ FOUND_AT: dict[str, int] = {
     "claim_without_lease": 13,
     "post_repeated_without_a_look": 23,
     "resumed_as_if_nothing_had_started": 4,
-    "rolled_back_under_a_later_one": 95,
+    "companion_trusted_by_its_name": 52,
+    "rolled_back_under_a_later_one": 31,
     "failed_operation_is_kept": 2,
     "looks_outlast_the_lease": 27,
 }

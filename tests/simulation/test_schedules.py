@@ -57,7 +57,7 @@ def test_schedule_replays_exactly() -> None:
 @pytest.mark.parametrize("name", BUGS)
 def test_planted_bug_is_found(name: str) -> None:
     """Without one mechanism, a violation turns up within a thousand schedules from any seed; the rarest bug is found by
-    one schedule in fifty. The gate starts at a seed that finds the bug, `make hunt` anywhere."""
+    one schedule in some hundred. The gate starts at a seed that finds the bug, `make hunt` anywhere."""
     begin = seed_of("SEED", FOUND_AT.get(name, 1))
     with BUGS[name]():
         if not any(schedules.run(seed).violations for seed in range(begin, begin + ENOUGH)):

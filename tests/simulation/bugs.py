@@ -268,6 +268,7 @@ FOUND_AT: dict[str, int] = {
     "resumed_as_if_nothing_had_started": 4,
     "companion_trusted_by_its_name": 52,
     "rolled_back_under_a_later_one": 31,
+    "eventhouse_without_a_guard": 158,
     "failed_operation_is_kept": 2,
     "looks_outlast_the_lease": 27,
 }

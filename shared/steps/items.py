@@ -6,8 +6,9 @@ from shared.domain.json import JsonObject
 from shared.domain.names import same_name
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
-from shared.steps.kind import Call, ResourceKind, Snapshot, located, usable
-from shared.steps.marker import has_marker, says_the_same
+from shared.domain.states import IntentAction
+from shared.steps.kind import Call, ResourceKind, Snapshot, VerificationError, located, usable
+from shared.steps.marker import has_marker, keep_marker, says_the_same, with_marker
 
 NAME_LIMIT = 123
 """Characters of an item's name. Source: the limit of the Terraform provider for Fabric; the OpenAPI has none."""
@@ -41,6 +42,54 @@ class InWorkspace(ResourceKind):
 
     def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
         return locate_item(fabric, resource)
+
+
+class DescribedItem(InWorkspace):
+    """Base of the kinds of items whose description alone can be changed after they were created."""
+
+    collection: str
+    """The part of the path with which Fabric creates and shows them."""
+
+    def creation_payload(self, spec: JsonObject) -> JsonObject:
+        """Return what is fixed when the item is created; empty for Fabric's defaults."""
+        raise NotImplementedError
+
+    def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
+        """Return the description if it differs; Fabric changes nothing else later."""
+        return ["description"] if description_differs(spec, found.image) else []
+
+    def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
+        """Return the POST that creates the item, or PATCH with the description."""
+        if intent.action is not IntentAction.CREATE:
+            text = keep_marker(spec["description"], (intent.before or {}).get("description", ""))
+            return [description_call(spec["workspaceId"], intent.before_id or "", text)]
+        body: JsonObject = {
+            "displayName": spec["displayName"],
+            "description": with_marker(spec.get("description", ""), intent.marker),
+        }
+        if payload := self.creation_payload(spec):
+            body["creationPayload"] = payload
+        path = f"/workspaces/{spec['workspaceId']}/{self.collection}"
+        return [Call("POST", path, f"create {self.item_type(spec)}", body)]
+
+    def shown(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> JsonObject:
+        """Return the item as its own route shows it. Raises FabricError."""
+        return fabric.get(f"/workspaces/{spec['workspaceId']}/{self.collection}/{resource.id}")
+
+    def check_description(self, spec: JsonObject, resource: Resource, intent: Intent, shown: JsonObject) -> None:
+        """Raise VerificationError if an updated item has a different description."""
+        image: JsonObject = {"description": shown.get("description", "")}
+        if intent.action is IntentAction.UPDATE and description_differs(spec, image):
+            raise VerificationError(
+                f"{self.item_type(spec).lower()} {resource.id}: Fabric shows a different description"
+            )
+
+    def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
+        """Return DELETE, or PATCH with the earlier description."""
+        if intent.action is IntentAction.CREATE:
+            return [delete_call(found)]
+        before = (intent.before or {}).get("description", "")
+        return [description_call(spec["workspaceId"], found.resource.id, before)]
 
 
 def items_path(spec: JsonObject) -> str:

@@ -7,29 +7,27 @@ from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
-from shared.domain.states import IntentAction
 from shared.steps import items
 from shared.steps.kind import (
     WORKSPACE_ID,
-    Call,
     IfExists,
     NotYetError,
-    Snapshot,
     VerificationError,
     check_if_exists,
 )
-from shared.steps.marker import check_description, keep_marker, with_marker
+from shared.steps.marker import check_description
 
 SQL_ENDPOINT_SECONDS = 12.0
 """Usual seconds until a new lakehouse's SQL endpoint exists. Source: recorded traffic, 11 to 15."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
-class LakehouseKind(items.InWorkspace):
+class LakehouseKind(items.DescribedItem):
     """Create or adopt a lakehouse, and wait for the SQL endpoint that Fabric adds to it."""
 
     name = "lakehouse"
     about = "A lakehouse in a workspace."
+    collection = "lakehouses"
     if_exists = IfExists.ADOPT
     outputs = frozenset({"id", "displayName", "workspaceId", "sqlEndpointId", "sqlEndpointConnectionString"})
     keys = ("workspaceId", "displayName")
@@ -59,46 +57,23 @@ class LakehouseKind(items.InWorkspace):
     def item_type(self, spec: JsonObject) -> str:
         return "Lakehouse"
 
-    def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
-        """Return the description if it differs; Fabric changes nothing else later."""
-        return ["description"] if items.description_differs(spec, found.image) else []
-
-    def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
-        """Return POST /lakehouses, or PATCH with the description."""
-        if intent.action is IntentAction.CREATE:
-            body: JsonObject = {
-                "displayName": spec["displayName"],
-                "description": with_marker(spec.get("description", ""), intent.marker),
-            }
-            if spec.get("enableSchemas"):
-                body["creationPayload"] = {"enableSchemas": True}
-            return [Call("POST", f"/workspaces/{spec['workspaceId']}/lakehouses", "create Lakehouse", body)]
-        text = keep_marker(spec["description"], (intent.before or {}).get("description", ""))
-        return [items.description_call(spec["workspaceId"], intent.before_id or "", text)]
+    def creation_payload(self, spec: JsonObject) -> JsonObject:
+        return {"enableSchemas": True} if spec.get("enableSchemas") else {}
 
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
         """Check that it has the schemas and the SQL endpoint that were asked for."""
-        shown = fabric.get(f"/workspaces/{spec['workspaceId']}/lakehouses/{resource.id}")
+        shown = self.shown(fabric, spec, resource)
         properties = as_object(shown.get("properties")) or {}
         if spec.get("enableSchemas") and not properties.get("defaultSchema"):
             raise VerificationError(
                 f"lakehouse '{resource.name}' ({resource.id}) has no schemas, and Fabric cannot add them later; "
                 "delete it, or leave enableSchemas out"
             )
-        image: JsonObject = {"description": shown.get("description", "")}
-        if intent.action is IntentAction.UPDATE and items.description_differs(spec, image):
-            raise VerificationError(f"lakehouse {resource.id}: Fabric shows a different description")
+        self.check_description(spec, resource, intent, shown)
         outputs: JsonObject = {"id": resource.id, "displayName": resource.name, "workspaceId": spec["workspaceId"]}
         if spec.get("waitForSqlEndpoint"):
             outputs |= _sql_endpoint(as_object(properties.get("sqlEndpointProperties")) or {}, resource)
         return outputs
-
-    def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
-        """Return DELETE, or PATCH with the earlier description."""
-        if intent.action is IntentAction.CREATE:
-            return [items.delete_call(found)]
-        before = (intent.before or {}).get("description", "")
-        return [items.description_call(spec["workspaceId"], found.resource.id, before)]
 
 
 def _sql_endpoint(properties: JsonObject, resource: Resource) -> JsonObject:

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import json
-import logging
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,9 +10,7 @@ from datetime import UTC, datetime, timedelta
 from shared.domain.approval import APPROVAL, question
 from shared.domain.audit import step_subject
 from shared.domain.deployment_ids import is_deployment_id
-from shared.domain.errors import (
-    NotFoundError,
-)
+from shared.domain.errors import NotFoundError
 from shared.domain.json import JsonObject
 from shared.domain.names import normal_target
 from shared.domain.records import DeploymentRecord, StepRecord
@@ -27,8 +24,6 @@ from shared.web.backend import Backend, checked_id, unknown
 from shared.web.bodies import Query
 from shared.web.http import HttpError, Reply, Request, is_unchanged, json_reply, tagged, unchanged
 from shared.web.watching import Sequences
-
-log = logging.getLogger(__name__)
 
 PAGE, MAX_PAGE = 50, 200
 _CURSOR = re.compile(r"(-?\d{1,18}):([A-Za-z0-9][A-Za-z0-9._-]{0,99})")

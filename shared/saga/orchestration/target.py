@@ -5,6 +5,7 @@ wake-up that is lost: they grow with the deployment's age, so that an hour of wa
 """
 
 import logging
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from shared.domain.ports import Locks, Versioned
@@ -109,18 +110,21 @@ def begun(services: Services, record: DeploymentRecord) -> DeploymentRecord | No
     It has the target even if its lease is over: the lease is renewed by processes that may die several times in a row,
     the journal is not.
     """
-    for other in services.journal.deployments(record.target, open_only=True, oldest_first=True):
-        if other.deployment_id != record.deployment_id and other.state is not DeploymentState.ACCEPTED:
-            return other
-    return None
+    return next((other for other in _others(services, record) if other.state is not DeploymentState.ACCEPTED), None)
 
 
 def _goes_first(services: Services, record: DeploymentRecord) -> str | None:
     """Return the deployment that has the target, or that arrived earlier, because targets are served in order of
     arrival; or None."""
     own = (record.accepted_at, record.deployment_id)
-    for other in services.journal.deployments(record.target, open_only=True, oldest_first=True):
-        has_begun, arrived = other.state is not DeploymentState.ACCEPTED, (other.accepted_at, other.deployment_id)
-        if other.deployment_id != record.deployment_id and (has_begun or arrived < own):
+    for other in _others(services, record):
+        if other.state is not DeploymentState.ACCEPTED or (other.accepted_at, other.deployment_id) < own:
             return other.deployment_id
     return None
+
+
+def _others(services: Services, record: DeploymentRecord) -> Iterator[DeploymentRecord]:
+    """Yield the other open deployments of the target, the oldest first."""
+    for other in services.journal.deployments(record.target, open_only=True, oldest_first=True):
+        if other.deployment_id != record.deployment_id:
+            yield other

@@ -11,6 +11,7 @@ from local.fabric_simulator import control
 from shared.domain.states import DeploymentState, StepState
 from tests.simulation import repositories
 from tests.simulation.edges import WORKSPACE
+from tests.simulation.laws import encoded
 from tests.simulation.world import World
 
 WS = {"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}}
@@ -107,6 +108,26 @@ def test_repository_is_rolled_back_to_what_it_was() -> None:
     assert world.run("e") == [DeploymentState.COMPENSATED]
     assert definitions(world) == before
     assert world.deployed.of_workspace(next(iter(world.model.store.workspaces))) == notes
+
+
+@pytest.mark.law(1)
+@pytest.mark.parametrize("action", [{"status": 503, "body": {"errorCode": "ServiceUnavailable"}}, {"reset": "after"}])
+def test_workspace_is_deleted_only_after_all_that_is_in_it(action: dict[str, Any]) -> None:
+    """The items need the workspace only through the search for orphans, which finds none: that step changed nothing, so
+    it is over before the first item is deleted. The workspace still waits for the items."""
+    world = World(1)
+    rule = {"match": {"method": "DELETE", "path": ".*/items/.*"}, "when": {"times": 3}, "action": action}
+    assert control.handle(world.model, "POST", "/_sim/faults", {}, encoded([rule]))[0] == 200
+    repository = content(world)
+    repository["with"]["orphans"] = "quarantine"
+    world.submit(manifest(repository, BALL))
+    assert world.run(hours=1) == [DeploymentState.COMPENSATED]
+    first, *others = [s.record for s in world.journal.steps("d")]
+    began = first.compensation_started_at
+    assert began is not None
+    over = [row.compensation_finished_at for row in others if row.compensation_finished_at is not None]
+    assert max(over) <= began
+    assert world.model.store.deleted[-1]["type"] == "Workspace"
 
 
 def test_repository_whose_first_deployment_fails_leaves_nothing() -> None:

@@ -23,6 +23,10 @@ _STATES: list[StepState] = list(StepState)
 class Progress:
     """The graph (`needs[i]` are the ordinals that step i waits for), each step's state, and who is on the way.
 
+    A step is over when it is compensated (or was never begun) and all steps that need it, directly or through
+    others, are that too. Only then may a step that it needs be compensated: the step between two others may be over
+    early, because it changed nothing.
+
     `sent` are ordinals whose message is out and whose end in the present direction has not been heard of.
     `unanswered` counts for how many rounds of the watchdog such a step had not even begun.
     """
@@ -40,6 +44,22 @@ class Progress:
             for other in needed:
                 self._dependents[other].append(step)
         self._candidates = set(range(len(self.needs)))
+        self._over = set[int]()
+        self._left = [len(dependents) for dependents in self._dependents]
+        self._note_over(range(len(self.needs)))
+
+    def _note_over(self, ordinals: Iterable[int]) -> None:
+        """Count down `_left`, the dependents of each step that are not over, wherever these steps make that true."""
+        waiting = list(ordinals)
+        while waiting:
+            i = waiting.pop()
+            if i in self._over or self._left[i] or self.states[i] not in _COMPENSATED:
+                continue
+            self._over.add(i)
+            for needed in self.needs[i]:
+                self._left[needed] -= 1
+            self._candidates.update(self.needs[i])
+            waiting += self.needs[i]
 
     def on_settled(self, ordinal: int, state: StepState) -> None:
         """Note that a step has settled. An event of the other direction, or a repeated one, changes nothing."""
@@ -50,13 +70,16 @@ class Progress:
             return
         self.states[ordinal] = state
         self.sent.discard(ordinal)
-        self._candidates.update(self._dependents[ordinal] if forward else self.needs[ordinal])
+        if forward:
+            self._candidates.update(self._dependents[ordinal])
+        else:
+            self._note_over([ordinal])
         if forward and state is StepState.FAILED:
             self.rolling_back = True
 
     def take_ready(self) -> list[int]:
-        """Return the ordinals to send now, and mark them as sent. Forward: all needs succeeded. Backward: no dependent
-        left."""
+        """Return the ordinals to send now, and mark them as sent. Forward: all needs succeeded. Backward: all that
+        needs it, directly or through others, is compensated."""
         ready = sorted(i for i in self._candidates if i not in self.sent and self._is_ready(i))
         self._candidates.clear()
         self.sent.update(ready)
@@ -67,7 +90,7 @@ class Progress:
             if self.rolling_back or self.states[i] is not StepState.PENDING:
                 return False
             return all(self.states[n] is StepState.SUCCEEDED for n in self.needs[i])
-        return self.states[i] in _TO_COMPENSATE and all(self.states[n] in _COMPENSATED for n in self._dependents[i])
+        return self.states[i] in _TO_COMPENSATE and not self._left[i]
 
     @property
     def is_quiet(self) -> bool:

@@ -152,6 +152,9 @@ print("Grüße, 世界 \\u00e9")
 """
 
 
+AIRFLOW = {"apacheairflowjob-content.json": '{"properties": {"type": "Airflow"}}'}
+
+
 def _code(root: Path) -> None:
     environment = logical_id("Environment/Spark")
     text = NOTEBOOK.format(
@@ -202,10 +205,16 @@ def _code(root: Path) -> None:
     }
     files: dict[str, str | bytes] = {"SparkJobDefinitionV1.json": json.dumps(job), "Main/main.py": "print(1)\n"}
     item(root, "Code/Nightly.SparkJobDefinition", "SparkJobDefinition", "Nightly", files)
-    functions = {"functions.json": "[]", ".resources/functions.json": "[]"}
+    functions = {"definition.json": "{}", "functions.json": "[]", ".resources/functions.json": "[]"}
     item(root, "Code/Udf.UserDataFunction", "UserDataFunction", "Udf", {**functions, "function_app.py": "# x\n"})
     item(root, "Code/Exp.MLExperiment", "MLExperiment", "Exp", {"mlexperiment.metadata.json": "{}"})
-    item(root, "Code/Air.ApacheAirflowJob", "ApacheAirflowJob", "Air", {"dags/dag.py": f"lake = '{DEV_LAKEHOUSE}'\n"})
+    item(
+        root,
+        "Code/Air.ApacheAirflowJob",
+        "ApacheAirflowJob",
+        "Air",
+        {**AIRFLOW, "dags/dag.py": f"lake = '{DEV_LAKEHOUSE}'\n"},
+    )
     item(root, "Code/Dbt.DataBuildToolJob", "DataBuildToolJob", "Dbt", {"dbt-content.json": '{"project": "p"}'})
 
 
@@ -271,6 +280,25 @@ def _real_time(root: Path) -> None:
     )
 
 
+SCHEDULES = json.dumps(
+    {
+        "schedules": [
+            {
+                "enabled": True,
+                "jobType": "Execute",
+                "configuration": {
+                    "type": "Daily",
+                    "startDateTime": "2026-01-01T00:00:00",
+                    "endDateTime": "2030-01-01T00:00:00",
+                    "localTimeZoneId": "UTC",
+                    "times": ["04:00"],
+                },
+            }
+        ]
+    }
+)
+
+
 def _others(root: Path) -> None:
     notebook, child = logical_id("Notebook/Load data"), logical_id("DataPipeline/Child")
     activities = [
@@ -284,7 +312,7 @@ def _others(root: Path) -> None:
         "Flow/Main.DataPipeline",
         "DataPipeline",
         "Main",
-        {"pipeline-content.json": json.dumps(pipeline, indent=2), ".schedules": '{"schedules": [{"enabled": true}]}'},
+        {"pipeline-content.json": json.dumps(pipeline, indent=2), ".schedules": SCHEDULES},
     )
     item(root, "Flow/Child.DataPipeline", "DataPipeline", "Child", {"pipeline-content.json": '{"properties": {}}'})
     item(

@@ -64,7 +64,7 @@ class MemoryJournal:
             self._list(stored)
         if stored.manifest_hash == header.manifest_hash and stored.state not in DEPLOYMENT_ENDED:
             there = self._steps.get(header.deployment_id, {})
-            self._insert_steps([s for s in started if s.ordinal not in there])
+            self._insert_steps(header.deployment_id, [s for s in started if s.ordinal not in there])
         return stored
 
     def _insert_whole(self, header: DeploymentRecord, entry: AuditEntry, steps: Sequence[StepRecord]) -> bool:
@@ -75,23 +75,30 @@ class MemoryJournal:
             self._headers[header.deployment_id] = (header, next(self._tags))
             self._append(rows.audit_entity(header.deployment_id, entry))
             first = max(0, self._rows_at_once - 2)
-            self._add(steps[:first])
-        self._insert_steps(steps[first:])
+            self._add(header.deployment_id, steps[:first])
+        self._insert_steps(header.deployment_id, steps[first:])
         if header.state in DEPLOYMENT_ENDED:
             self._between("create: written whole")
             self._list(header)
         return True
 
-    def _insert_steps(self, steps: Sequence[StepRecord]) -> None:
+    def _insert_steps(self, deployment_id: str, steps: Sequence[StepRecord]) -> None:
         for i in range(0, len(steps), self._rows_at_once):
             self._between("create: written in part")
-            self._add(steps[i : i + self._rows_at_once])
+            self._add(deployment_id, steps[i : i + self._rows_at_once])
 
-    def _add(self, steps: Sequence[StepRecord]) -> None:
-        """Add the steps that do not exist yet. An existing step was added by another writer and stays unchanged."""
+    def _add(self, deployment_id: str, steps: Sequence[StepRecord]) -> None:
+        """Add the steps that do not exist yet, unless the deployment has ended; the header gets a new tag.
+
+        An existing step was added by another writer and stays unchanged.
+        """
         with self._lock:
+            header, _ = self._headers[deployment_id]
+            if header.state in DEPLOYMENT_ENDED:
+                return
+            self._headers[deployment_id] = (header, next(self._tags))
             for step in steps:
-                self._steps.setdefault(step.deployment_id, {}).setdefault(step.ordinal, (step, next(self._tags)))
+                self._steps.setdefault(deployment_id, {}).setdefault(step.ordinal, (step, next(self._tags)))
 
     def cut_create(self, header: DeploymentRecord, steps: Sequence[StepRecord], written: int) -> None:
         """Create a deployment like a process that dies after it has written so many of the steps."""
@@ -199,7 +206,8 @@ class MemoryJournal:
             rows.step_entity(row.record)
             tag, after = next(self._tags), DeploymentRecord.from_json(header.record.to_json())
             self._headers[after.deployment_id] = (after, tag)
-            self._add([StepRecord.from_json(row.record.to_json())])
+            added = StepRecord.from_json(row.record.to_json())
+            self._steps.setdefault(added.deployment_id, {})[added.ordinal] = (added, next(self._tags))
             self._record(after.deployment_id, header.entry)
             self._record(after.deployment_id, row.entry)
             self.history.append((before, after))

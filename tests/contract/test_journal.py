@@ -1,6 +1,7 @@
 """The contract of the port Journal: the header claims the id, and every write is conditional and carries its audit."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from shared.adapters.storage.clients import STRING_CHARACTERS as LIMIT
 from shared.adapters.storage.clients import StorageClients
 from shared.adapters.storage.journal_lists import time_entity
 from shared.adapters.storage.journal_table import TableJournal
+from shared.domain import audit
 from shared.domain.errors import (
     ConflictError,
     ForgottenError,
@@ -117,6 +119,51 @@ def test_journal_create_adds_nothing_to_an_ended_deployment(journal: Journal, fr
     rejected = journal.write_header(headed(journal.header(fresh_id), D.REJECTED, "in part")).record
     assert journal.create(a_header(fresh_id), some_steps(fresh_id, 3), "submitted") == rejected
     assert len(journal.steps(fresh_id)) == 1
+
+
+@pytest.mark.azurite
+@pytest.mark.parametrize("batch", [1, 2])
+def test_journal_create_adds_nothing_after_an_end_between_two_of_its_batches(
+    faulty: FaultyJournal, fresh_id: str, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    """A process that stands still between two batches continues after the deployment was rejected (seed 9003259)."""
+    header, steps = a_header(fresh_id), some_steps(fresh_id, 250)
+    submit, batches = faulty.journal._journal.submit, itertools.count()
+
+    def late(operations: Sequence[Any]) -> Any:
+        if next(batches) == batch:
+            monkeypatch.setattr(faulty.journal._journal, "submit", submit)
+            faulty.journal.write_header(headed(faulty.journal.header(fresh_id), D.REJECTED, "in part"))
+        return submit(operations)
+
+    monkeypatch.setattr(faulty.journal._journal, "submit", late)
+    faulty.journal.create(header, steps, "submitted")
+    left = faulty.journal.steps(fresh_id)
+    assert 0 < len(left) < len(steps)
+    end = faulty.journal.audit(fresh_id)[-1].link
+    assert end is not None
+    assert end.steps == audit.heads_of(s.record for s in left)
+
+
+@pytest.mark.azurite
+def test_journal_end_binds_a_step_that_was_added_while_it_read_the_others(
+    faulty: FaultyJournal, fresh_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end must not bind the steps without one that another process adds after it has read them."""
+    journal, steps = faulty.journal, some_steps(fresh_id, 3)
+    journal.create(a_header(fresh_id), steps[:2], "submitted")
+    before, read = journal.header(fresh_id), journal.steps
+
+    def early(deployment_id: str) -> list[Versioned[StepRecord]]:
+        monkeypatch.setattr(journal, "steps", read)
+        found = read(deployment_id)
+        journal.create(a_header(fresh_id), steps, "submitted")
+        return found
+
+    monkeypatch.setattr(journal, "steps", early)
+    with pytest.raises(ConflictError):
+        journal.write_header(headed(before, D.REJECTED, "in part"))
+    assert journal.header(fresh_id).record.state is D.ACCEPTED
 
 
 @pytest.mark.parametrize("written", [0, 1, 50, 98, 99, 198, 249, 250])
@@ -636,14 +683,15 @@ def test_journal_purge_deletes_any_number_of_steps_and_the_header_last(
 ) -> None:
     """It needs as few writes as Azure's batches allow, and the next purge finishes one that was interrupted."""
     journal = faulty.journal
-    journal.create(a_header(fresh_id, state=D.FAILED), some_steps(fresh_id, count), "submitted")
+    journal.create(a_header(fresh_id), some_steps(fresh_id, count), "submitted")
+    journal.write_header(headed(journal.header(fresh_id), D.REJECTED))
     faulty.wire.cut_before_write(1)
     with pytest.raises(Cut):
         journal.purge(fresh_id)
     faulty.wire.heal()
     assert (fresh_id in listed(journal, a_header(fresh_id).target)) is True
     if count >= 100:
-        assert journal.header(fresh_id).record.state is D.FAILED
+        assert journal.header(fresh_id).record.state is D.REJECTED
         assert 0 < len(journal.steps(fresh_id)) < count
     journal.purge(fresh_id)
     assert journal.steps(fresh_id) == []

@@ -9,6 +9,9 @@ from shared.adapters.storage.table import condition_of
 from shared.domain.json import JsonObject
 from shared.domain.records import AuditEntry, Chain
 
+_MIME_BYTES = 1024
+"""Bytes that a batch needs for an operation beside its entity, at most."""
+
 
 @dataclass(frozen=True)
 class Update:
@@ -27,14 +30,15 @@ class StoredRow:
     chain: Chain | None = None
 
 
-def batches(entities: Iterable[JsonObject]) -> Iterator[list[JsonObject]]:
-    """Yield rows, in their order, in batches that Azure accepts: 100 operations, 4 MiB."""
-    batch, size = list[JsonObject](), 0
+def batches(entities: Iterable[JsonObject], room: int = 0) -> Iterator[list[JsonObject]]:
+    """Yield rows, in their order, in batches that Azure accepts: 100 operations, 4 MiB. `room` is how many small
+    operations of at most 1 KiB the caller adds to each batch."""
+    batch, size = list[JsonObject](), room * _MIME_BYTES
     for entity in entities:
-        length = 2 * checked_entity(entity) + 1024  # an upper bound that includes JSON and MIME
-        if batch and (len(batch) >= BATCH_OPERATIONS or size + length > BATCH_BYTES):
+        length = 2 * checked_entity(entity) + _MIME_BYTES  # an upper bound that includes JSON
+        if batch and (len(batch) >= BATCH_OPERATIONS - room or size + length > BATCH_BYTES):
             yield batch
-            batch, size = [], 0
+            batch, size = [], room * _MIME_BYTES
         batch.append(entity)
         size += length
     if batch:

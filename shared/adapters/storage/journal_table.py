@@ -10,6 +10,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from azure.data.tables import UpdateMode
+
 from shared.adapters.storage import journal_rows as rows
 from shared.adapters.storage.clients import BATCH_OPERATIONS, StorageClients, checked_key
 from shared.adapters.storage.journal_batches import StoredRow, Update, batches, purging
@@ -214,23 +216,47 @@ class TableJournal:
         self._lists.remove(header.record)
 
     def _insert_whole(self, header: DeploymentRecord, entry: AuditEntry, entities: Sequence[JsonObject]) -> bool:
-        """Return True if every row was written, and False if a row existed: then some rows may be missing."""
+        """Return True if this call wrote the header; False if one existed: then some steps may be missing."""
         first = [rows.header_entity(header), rows.audit_entity(header.deployment_id, entry)]
         # The lists are written first, as open: the sweeper would never find a header that no list contains.
         self._lists.put(header, is_open=True)
-        if not all(self._insert(batch) for batch in batches([*first, *entities])):
+        batch = next(batches([*first, *entities]))
+        if not self._insert(batch):
             return False
+        if rest := entities[len(batch) - len(first) :]:
+            self._add_missing(header.deployment_id, rest)
         if header.state in DEPLOYMENT_ENDED:
             self._lists.put(header)
         return True
 
     def _add_missing(self, deployment_id: str, entities: Sequence[JsonObject]) -> None:
-        """Write the steps that a crash left unwritten. Another worker may do the same at the same time."""
+        """Write the steps that do not exist yet. Another worker may do the same at the same time.
+
+        A deployment that ended meanwhile gets no step, because its end binds the heads of the steps that it had.
+        """
         for _ in range(_RACES):
+            header = self.header(deployment_id)
+            if header.record.state in DEPLOYMENT_ENDED:
+                return
             existing = {entity["RowKey"] for entity in self._range(deployment_id, rows.STEP_PREFIX, ["RowKey"])}
-            if all(self._insert(batch) for batch in batches(e for e in entities if e["RowKey"] not in existing)):
+            if self._add(header, [entity for entity in entities if entity["RowKey"] not in existing]):
                 return
         raise StorageUnavailableError(f"the steps of '{deployment_id}' changed {_RACES} times during one write")
+
+    def _add(self, header: Versioned[DeploymentRecord], entities: Sequence[JsonObject]) -> bool:
+        """Return False if a step exists, or if the header changed since it was read.
+
+        Each batch also merges nothing into the header: that gives it a new ETag. So a write of the header that read
+        the steps before this batch fails, and this batch fails after such a write.
+        """
+        touched, etag = {"PartitionKey": header.record.deployment_id, "RowKey": rows.HEADER}, header.etag
+        try:
+            for batch in batches(entities, room=1):
+                touch = ("update", touched, condition_of(etag, UpdateMode.MERGE))
+                etag = self._journal.submit([touch, *(("create", entity) for entity in batch)])[0]["etag"]
+        except ConflictError:
+            return False
+        return True
 
     def _submit(
         self,

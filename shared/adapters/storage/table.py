@@ -95,9 +95,9 @@ class Table:
             yield
 
 
-def condition_of(etag: str) -> dict[str, Any]:
-    """Return the vendor's arguments for a replacement of the row that has this ETag."""
-    return {"mode": UpdateMode.REPLACE, "etag": etag, "match_condition": MatchConditions.IfNotModified}
+def condition_of(etag: str, mode: UpdateMode = UpdateMode.REPLACE) -> dict[str, Any]:
+    """Return the vendor's arguments for an update of the row that has this ETag."""
+    return {"mode": mode, "etag": etag, "match_condition": MatchConditions.IfNotModified}
 
 
 def quoted(text: str) -> str:

@@ -127,7 +127,7 @@ class Companions:
         payload: dict[str, Any] = {}
         if item_type == "KQLDatabase":
             houses = [i for i in place.standing() if i.type == "Eventhouse"]
-            if not houses or self.world.late_calls:  # a deletion that is on its way also deletes what is created now
+            if not houses:
                 return
             payload = {"parentEventhouseItemId": self.chance.choice(houses).id}
         item = self._add(place, item_type, name, payload)
@@ -146,7 +146,7 @@ class Companions:
             self.other_actors.remember_item(place, item)
 
     def _add(self, place: Workspace, item_type: str, name: str, payload: dict[str, Any]) -> Item | None:
-        if any((i.type, i.name) == (item_type, name) for i in place.items.values()):
+        if self._may_be_deleted() or any((i.type, i.name) == (item_type, name) for i in place.items.values()):
             return None
         self.world.occurred["another actor's companion-like item"] += 1
         now = self.world.clock.now().timestamp()
@@ -155,10 +155,15 @@ class Companions:
         self.world.model.add_companions(place, item)
         return item
 
+    def _may_be_deleted(self) -> bool:
+        """Return True while a call of a dead process is in flight. A deletion that Fabric has already received also
+        deletes what another actor creates or changes now, and nothing can prevent that (seed 9004829)."""
+        return bool(self.world.late_calls)
+
     def _touch(self, place: Workspace) -> None:
         """Give a companion of any owner a description: from now on it belongs to another actor."""
         outliving = [i for i in place.items.values() if i.outlives and i.id not in self.other_actors.things]
-        if outliving:
+        if outliving and not self._may_be_deleted():
             self.world.occurred["companion touched"] += 1
             item = self.chance.choice(outliving)
             item.description = "mine now"

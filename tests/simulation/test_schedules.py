@@ -16,15 +16,14 @@ from tests.simulation.bugs import BUGS, FOUND_AT
 pytestmark = pytest.mark.law(1, 2, 3, 6)
 
 ENOUGH = 1_000
-FOUND_ONCE = [
-    int(seed)
-    for seed in """
-        71_118 77_376 3_002_859 4_000_044 4_010_434 4_011_260 4_012_437
-        7_000_993
-        9_003_259 9_004_829
-        389_602_151 389_605_077
-    """.split()
-]
+# fmt: off
+FOUND_ONCE = (  # one hunt a line
+    71_118, 77_376, 3_002_859, 4_000_044, 4_010_434, 4_011_260, 4_012_437,
+    7_000_993,
+    9_003_259, 9_004_829,
+    389_602_151, 389_605_077,
+)
+# fmt: on
 
 
 @pytest.fixture(autouse=True)

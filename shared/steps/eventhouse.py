@@ -6,6 +6,7 @@ from shared.domain.ports import Fabric
 from shared.domain.records import Resource
 from shared.steps.companions import Found, Own, proven
 from shared.steps.kind import GuardError
+from shared.steps.parents import is_item_gone
 
 TYPE = "Eventhouse"
 _NAMED = 5
@@ -20,7 +21,9 @@ def guard(fabric: Fabric, resource: Resource, own: Own) -> list[Found]:
     try:
         properties = as_object(fabric.get(f"{path}/eventhouses/{resource.id}").get("properties")) or {}
     except FabricNotFoundError:
-        return []  # deleted since it was found
+        if is_item_gone(fabric, resource.parent_id or "", resource.id):
+            return []
+        raise
     inside = {str(each).lower() for each in as_list(properties.get("databasesItemIds")) or []}
     rows = [row for row in fabric.list(f"{path}/items") if str(row.get("id", "")).lower() in inside]
     if not rows:

@@ -248,6 +248,13 @@ class Outcome:
 
 def run(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None) -> tuple[Outcome, World]:
     """Run one deployment of a scenario, with at most one rule of faults."""
+    world = prepared(scenario, fails, rule)
+    world.run(hours=10.0)
+    return outcome(world), world
+
+
+def prepared(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None) -> World:
+    """Return a world to which the deployment of a scenario was submitted, with at most one rule of faults."""
     world = World(7, rate=RatePolicy(), workers=2)
     world.blobs.copy(STORED)
     control.seed(world.model, {"capacities": [{"id": capacity} for capacity in CAPACITIES]})
@@ -279,8 +286,7 @@ def run(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None) -> 
     if rule is not None:
         assert control.handle(world.model, "POST", "/_sim/faults", {}, encoded([rule]))[0] == 200
     world.submit({"name": "m", "steps": copy.deepcopy(steps)})
-    world.run(hours=10.0)
-    return _outcome(world), world
+    return world
 
 
 def put_tenant(world: World, *, is_tagged: bool) -> None:
@@ -342,7 +348,8 @@ def _note(workspace_id: str, item_id: str, row: dict[str, Any]) -> DeployedItem:
     return DeployedItem(*item, sent="", is_own=True, source="m/it", deployment_id="earlier", accepted_at=_EARLIER)
 
 
-def _outcome(world: World) -> Outcome:
+def outcome(world: World) -> Outcome:
+    """Return the state of the deployment, and the contents of Fabric."""
     seen = list[Any]()
     for workspace in world.model.store.workspaces.values():
         # An item whose operation failed never becomes visible; an item that is only late counts.
@@ -394,14 +401,14 @@ class Call:
 @cache
 def undisturbed(name: str, fails: bool) -> tuple[Outcome, tuple[Call, ...]]:
     """Return the outcome of a scenario without faults and every call of that run. It runs once for all faults."""
-    outcome, world = run(next(s for s in SCENARIOS if s.name == name), fails)
+    reached, world = run(next(s for s in SCENARIOS if s.name == name), fails)
     seen: Counter[tuple[str, str]] = Counter()
     calls: list[Call] = []
     for call in world.model.calls:
         pattern = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "[^/]+", call["path"])
         seen[(call["method"], pattern)] += 1
         calls.append(Call(call["method"], pattern, seen[(call["method"], pattern)], call["status"] == 202))
-    return outcome, tuple(calls)
+    return reached, tuple(calls)
 
 
 def _has_turn(fault: str, number: int) -> bool:
@@ -428,13 +435,13 @@ def injections(scenario: Scenario, fails: bool, fault: str, *, every_twin: bool 
         # A create that Fabric accepts and then fails may reserve its name permanently; that run is rolled back.
         is_refused = fault == "operation fails" and call.pattern.endswith(("/items", "/warehouses"))
         wanted = rolled_back if is_refused else expected
-        outcome, world = run(scenario, fails, {**rule, "action": FAULTS[fault]})
+        reached, world = run(scenario, fails, {**rule, "action": FAULTS[fault]})
         if fault == "operation fails" and not any(o.error for o in world.model.store.operations.values()):
             continue  # 202, but no operation began.
         if is_refused:  # of the items of a repository, those after the refused one are never created
-            outcome = replace(outcome, made=wanted.made)
+            reached = replace(reached, made=wanted.made)
         injected = world.model.faults.shown()[0]["injected"]
-        yield f"{call.method} {call.pattern} #{call.nth}", outcome == wanted and injected == 1
+        yield f"{call.method} {call.pattern} #{call.nth}", reached == wanted and injected == 1
 
 
 def kinds() -> set[str]:

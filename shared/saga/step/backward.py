@@ -25,6 +25,7 @@ from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
 from shared.steps.companions import Found
 from shared.steps.kind import GuardError, Snapshot
+from shared.steps.parents import unless_gone
 from shared.steps.run_kind import RunKind
 
 
@@ -89,7 +90,7 @@ def _compensate(d: Delivery, intent: Intent) -> Attempt:
         if step.resource is not None:
             elsewhere.reverse(step.resource)
         return _absent(d, unseen)
-    found = d.kind.locate(d.fabric, spec, step.resource) if step.resource is not None else None
+    found = _located(d, spec)
     if found is None and (step.resource is None or intent.action is IntentAction.CREATE):
         # The response to the create named another resource than it created: that one is found by name and marker.
         uncertain = d.step.ambiguous and step.resource is None
@@ -105,11 +106,22 @@ def _compensate(d: Delivery, intent: Intent) -> Attempt:
     return _send(d, intent, found, spec)
 
 
+def _located(d: Delivery, spec: JsonObject) -> Snapshot | None:
+    """Return the resource that the row names, if it names one and it exists. Raises FabricError."""
+    resource = d.step.resource
+    if resource is None:
+        return None
+    return unless_gone(partial(d.kind.locate, d.fabric, spec, resource), d.fabric, spec, resource)
+
+
 def _found_again(d: Delivery, spec: JsonObject, intent: Intent, uncertain: bool) -> Snapshot | None:
     """Return what a create made whose response was lost, or named something else. Raises FabricError."""
+    look = partial(d.kind.find, d.fabric, spec)
     if isinstance(d.kind, RunKind):
-        return d.kind.lost(d.fabric, spec, intent) if uncertain else None
-    return d.kind.find(d.fabric, spec)
+        if not uncertain:
+            return None
+        look = partial(d.kind.lost, d.fabric, spec, intent)
+    return unless_gone(look, d.fabric, spec, d.step.resource)
 
 
 def _status(d: Delivery, operation: Operation) -> OperationStatus:

@@ -9,7 +9,6 @@ process left (orphans.py).
 
 import logging
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -23,7 +22,7 @@ from shared.saga.step.delivery import Delivery, Services
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
 from shared.steps.companion_types import COMPANIONS, Companion, named_by_maker, named_in
 from shared.steps.companions import Found, Maker, OwnItems, maker_of, proven, seen, unproven
-from shared.steps.items import item_path
+from shared.steps.parents import delete_item, is_workspace_gone
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +52,19 @@ def standing(services: Services, makers: Iterable[Maker]) -> list[Found]:
     makers = list(makers)
     found: list[Found] = []
     for workspace_id in {m.resource.parent_id for m in makers if m.resource.parent_id}:
-        with suppress(FabricNotFoundError):  # the workspace is gone, and they with it
-            rows = list(services.fabric.list(f"/workspaces/{workspace_id}/items"))
+        if rows := _items(services.fabric, workspace_id):
             found += proven(services.fabric, makers, rows, workspace_id)
     return found
+
+
+def _items(fabric: Fabric, workspace_id: str) -> list[JsonObject]:
+    """Return the items of a workspace; none if it is gone, and they with it. Raises FabricError."""
+    try:
+        return list(fabric.list(f"/workspaces/{workspace_id}/items"))
+    except FabricNotFoundError:
+        if is_workspace_gone(fabric, workspace_id):
+            return []
+        raise
 
 
 def left_behind(services: Services, makers: Iterable[Maker]) -> list[Found]:
@@ -184,17 +192,14 @@ def settle(d: Delivery, reason: str) -> Attempt:
     kept = _unproven(d, makers, removed)
     for companion in removed:
         d.prove_claim()
-        with suppress(FabricNotFoundError):
-            d.fabric.send("DELETE", item_path(companion.resource))
+        delete_item(d.fabric, companion.resource)
     return _settled(reason + with_it(removed) + _with_kept(kept))
 
 
 def _unproven(d: Delivery, makers: list[Maker], known: Iterable[Found]) -> list[Resource]:
     """Return the items beside these makers that look like their companions and stay. Raises FabricError."""
     place = makers[0].resource.parent_id or ""
-    with suppress(FabricNotFoundError):  # the workspace is gone
-        return unproven(makers, d.fabric.list(f"/workspaces/{place}/items"), place, known)
-    return []
+    return unproven(makers, _items(d.fabric, place), place, known)
 
 
 def _makers_to_look_for(maker: Maker, makers: Iterable[Maker]) -> list[Maker]:

@@ -6,7 +6,6 @@ orphan; the same name alone proves nothing. A role assignment has no marker, so 
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,6 +19,7 @@ from shared.domain.telemetry import Event
 from shared.saga.step import companions
 from shared.saga.step.delivery import Services
 from shared.steps.kind import Snapshot
+from shared.steps.parents import unless_gone
 
 log = logging.getLogger(__name__)
 
@@ -122,10 +122,8 @@ def _made(services: Services, row: StepRecord, *, uncertain: bool) -> Snapshot |
     if row.intent is None or row.intent.action is not IntentAction.CREATE or row.kind in services.elsewhere:
         return None
     kind, spec = services.kinds[row.kind], services.payloads.load(row.spec)
-    try:
-        found = kind.find(services.fabric, spec)
-    except FabricNotFoundError:
-        return None  # its workspace was deleted, and the resource with it
+    look = partial(kind.find, services.fabric, spec)
+    found = unless_gone(look, services.fabric, spec, row.resource)
     return found if found is not None and kind.recognises(spec, row.intent, found, uncertain) else None
 
 
@@ -205,10 +203,15 @@ def delete_orphan(services: Services, header: DeploymentRecord, orphan: Orphan, 
     entry = AuditEntry(services.clock.now(), f"orphan_{row.ordinal:05d}", state, state, SWEEPER, reason, row.sequence)
     services.journal.note(header.deployment_id, entry)
     assert row.intent is not None  # noqa: S101 - find_orphans gave it
-    with suppress(FabricNotFoundError):  # another sweep deleted it
+    try:
         for call in kind.compensate(spec, row.intent, orphan.found):
             hold()
             services.fabric.send(call.method, call.path, call.body, call.query)
+    except FabricNotFoundError:
+        look = partial(kind.locate, services.fabric, spec, resource)
+        if unless_gone(look, services.fabric, spec, resource) is not None:
+            raise
+        log.info("deployment %s: %s '%s' was deleted already", header.deployment_id, resource.type, resource.name)
     services.telemetry.event(Event.ORPHAN_DELETED, about(orphan))
     log.warning("deployment %s: %s", header.deployment_id, reason)
 

@@ -7,7 +7,6 @@ What Fabric refuses to delete stays in quarantine, and is tried again in growing
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -18,9 +17,8 @@ from shared.domain.ports import Change, Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, Resource, StepRecord
 from shared.saga.step.delivery import Services
 from shared.steps import eventhouse
-from shared.steps.items import item_path
-from shared.steps.kind import located
 from shared.steps.orphans import OrphansKind, deletable
+from shared.steps.parents import delete_item, is_workspace_gone
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +71,9 @@ def _quarantined(services: Services, deployment_id: str) -> Iterator[_Quarantine
         try:
             snapshot = OrphansKind().find(services.fabric, spec)
         except FabricNotFoundError:
-            if located(services.fabric, "/workspaces", None, spec["workspaceId"]) is not None:
-                raise  # a paused capacity answers 404 too
-            continue  # the workspace was deleted
+            if not is_workspace_gone(services.fabric, spec["workspaceId"]):
+                raise
+            continue
         present: dict[str, JsonObject] = {each["id"]: each for each in snapshot.image["items"]} if snapshot else {}
         for each in deletable(spec, present):
             shown = present[each["id"]]
@@ -91,8 +89,7 @@ def _delete(services: Services, header: DeploymentRecord, each: _Quarantined, ho
     entry = AuditEntry(services.clock.now(), subject, state, state, SWEEPER, reason, each.step.sequence)
     services.journal.note(header.deployment_id, entry)
     hold()
-    with suppress(FabricNotFoundError):  # another sweep deleted it
-        services.fabric.send("DELETE", item_path(resource))
+    delete_item(services.fabric, resource)
     if services.deployed is not None:
         services.deployed.remove(resource.parent_id or "", [each.identity])
     log.warning("deployment %s: %s", header.deployment_id, reason)

@@ -14,7 +14,7 @@ from shared.domain.states import DeploymentState, StepState
 from shared.domain.transitions import DEPLOYMENT_TRANSITIONS, STEP_TRANSITIONS
 
 _DEPLOYMENT = "deployment"
-_COLLECTIONS = frozenset({"workspaces", "lakehouses", "items", "roleAssignments"})
+_COLLECTIONS = frozenset({"workspaces", "lakehouses", "items", "folders", "roleAssignments"})
 _START = "/jobs/RunNotebook/instances"
 _MAY_RECUR = frozenset({StepState.INTENT, StepState.SUBMITTED, StepState.COMPENSATION_FAILED})
 """Moves between these states are attempts and may recur; every other move of a row happens once."""
@@ -95,9 +95,9 @@ def _present(manifest: Manifest, own: Sequence[dict[str, Any]], known: set[str])
 
 
 def _comparable(workspaces: Sequence[dict[str, Any]]) -> str:
-    """Return the workspaces as text, without the order of roles and the part `.platform`.
+    """Return the workspaces as text, without the order of roles, the part `.platform` and the time of a publish.
 
-    Fabric adds `.platform` to every definition that it returns.
+    Fabric adds `.platform` to every definition that it returns. What an environment had published is published again.
     """
     shown: list[dict[str, Any]] = json.loads(json.dumps(workspaces))
     for workspace in shown:
@@ -107,6 +107,7 @@ def _comparable(workspaces: Sequence[dict[str, Any]]) -> str:
             definition: dict[str, Any] = item["definition"] or {}
             parts: list[dict[str, Any]] = definition.get("parts", [])
             item["definition"] = [part for part in parts if part["path"] != ".platform"]
+            item["publishDetails"] = item.get("publishDetails", {}).get("state")
     return json.dumps(shown, sort_keys=True)
 
 

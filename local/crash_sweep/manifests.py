@@ -4,23 +4,31 @@ import base64
 import json
 import secrets
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from local.crash_sweep.names import ids_in
 from local.paths import ROOT
 from shared.adapters.fabric.credentials import SIMULATOR_IDENTITY
 from shared.cli.pack import packed
+from shared.cli.stored import StoredFiles
 from shared.domain.states import DeploymentState
 from shared.domain.text import parse
 
 EXAMPLES = ROOT / "examples"
-NAMES = ("medallion", "failing", "restoring", "companions")
-"""Two of the examples, and two that this module defines: one updates existing resources and must restore all of them,
-one creates items to which Fabric adds others, and must leave none of either."""
+NAMES = ("medallion", "failing", "restoring", "companions", "repository")
+"""Two of the examples, and three that this module defines: one updates existing resources and must restore all of them,
+one creates items to which Fabric adds others, and must leave none of either, and one deploys a repository to a
+workspace that contains two of its items."""
 _TARGET = "sweep-target"
 _UNKNOWN_TYPE = "CrystalBall"
 _READER = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c04"
+_ITEMS = (
+    *("sales.Lakehouse", "Load orders.Notebook", "Load customers.Notebook", "Join.Notebook", "Nightly.DataPipeline"),
+    *("spark.Environment", "names.VariableLibrary", "Sales.SemanticModel", "Sales.Report"),
+    *("clicks.Eventstream", "alarm.Reflex"),
+)
+"""The items of the example's repository that are deployed."""
 _PAYLOAD_LINES = 600
 """Enough lines to make a definition too large for a row, so that spec and before-image are stored as blobs."""
 
@@ -29,13 +37,15 @@ _PAYLOAD_LINES = 600
 class Manifest:
     """A manifest, packed as the command line packs it.
 
-    `end` is the state in which its deployment must end; `present` is the workspace that exists before it starts.
+    `end` is the state in which its deployment must end; `present` is the workspace that exists before it starts;
+    `files` are those of its repository.
     """
 
     name: str
     content: Any
     end: DeploymentState
     present: dict[str, Any] | None = None
+    files: StoredFiles = field(default_factory=StoredFiles)
 
     @classmethod
     def load(cls, name: str) -> "Manifest":
@@ -43,6 +53,10 @@ class Manifest:
             return cls(name, _restoring(), DeploymentState.COMPENSATED, _present())
         if name == "companions":
             return cls(name, _companions(), DeploymentState.COMPENSATED)
+        if name == "repository":
+            files = StoredFiles()
+            content = packed(_repository(), EXAMPLES / "repository", stored=files)
+            return cls(name, content, DeploymentState.COMPENSATED, _present_in_repository(), files)
         end = DeploymentState.SUCCEEDED if name == "medallion" else DeploymentState.COMPENSATED
         return cls(name, packed(parse((EXAMPLES / f"{name}.yaml").read_text()), EXAMPLES), end)
 
@@ -58,11 +72,24 @@ class Manifest:
     @property
     def items(self) -> list[str]:
         """The names of the items that the deployment creates; a rollback deletes them again."""
+        present = {(row["type"], row["displayName"]) for row in (self.present or {}).get("items", [])}
+        rows = [row for row in self._repository.get("items", []) if (row["type"], row["displayName"]) not in present]
         return sorted(
-            s["with"]["displayName"]
-            for s in self.content["steps"]
-            if s["kind"] == "lakehouse" or (s["kind"] == "item" and _is_created(s["with"]))
+            [
+                *(row["displayName"] for row in rows),
+                *(
+                    s["with"]["displayName"]
+                    for s in self.content["steps"]
+                    if s["kind"] == "lakehouse" or (s["kind"] == "item" and _is_created(s["with"]))
+                ),
+            ]
         )
+
+    @property
+    def _repository(self) -> dict[str, Any]:
+        """The packed repository; empty if the manifest has none."""
+        found = [s["with"] for s in self.content["steps"] if s["kind"] == "repository"]
+        return found[0] if found else {}
 
     @property
     def roles(self) -> list[str]:
@@ -74,7 +101,8 @@ class Manifest:
     def creations(self) -> Counter[str]:
         """The number of creating calls by the last word of their path; each call must take effect exactly once."""
         if self.present is not None:
-            return Counter({"items": len(self.items)})
+            folders = self._repository.get("folders", [])
+            return Counter({"items": len(self.items), **({"folders": len(folders)} if folders else {})})
         kinds = Counter(s["kind"] for s in self.content["steps"] if s["kind"] != "item" or _is_created(s["with"]))
         made = {"lakehouses": kinds["lakehouse"], "items": kinds["item"], "roleAssignments": len(self.roles)}
         return Counter({"workspaces": 1, **made})
@@ -133,6 +161,31 @@ def _companions() -> dict[str, Any]:
         _failing(["telemetry", "prices", "compute"]),
     ]
     return {"name": "companions", "target": _TARGET, "steps": steps}
+
+
+def _present_in_repository() -> dict[str, Any]:
+    """Return a workspace with two items of the repository, which are updated, moved to folders, and restored."""
+    old = {"type": "Notebook", "displayName": "Load orders", "description": "Old", "definition": _definition("old")}
+    own = {"type": "Environment", "displayName": "spark", "description": "Own", "definition": _spark(8)}
+    compute: dict[str, Any] = {**own, "isPublished": True}
+    roles = [{"id": SIMULATOR_IDENTITY, "type": "ServicePrincipal", "role": "Admin"}]
+    return {"description": "Was there", "items": [old, compute], "roleAssignments": roles}
+
+
+def _repository() -> dict[str, Any]:
+    """Return a manifest that deploys items of the example's repository, and then fails.
+
+    A report refers to its model by path, an eventstream and an activator to each other, a pipeline to a notebook; an
+    environment is published, and a value set is activated.
+    """
+    place = {"workspaceId": "${{ steps.workspace.outputs.id }}"}
+    content = {**place, "path": "workspace", "environment": "PROD", "include": list(_ITEMS)}
+    steps = [
+        {"id": "workspace", "kind": "workspace", "with": {"displayName": _TARGET, "ifExists": "adopt"}},
+        {"id": "content", "kind": "repository", "with": content},
+        _failing(["content"]),
+    ]
+    return {"name": "repository", "target": _TARGET, "steps": steps}
 
 
 def _failing(needs: list[str]) -> dict[str, Any]:

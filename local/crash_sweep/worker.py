@@ -144,6 +144,7 @@ class Worker:
             plan = replace(plan, name=boundary.name, nth=boundary.nth, phase=phase)
         plan.write(self._plan)
         self._up()
+        manifest.files.send(self._storage.blobs)
         self.fabric("seed", {"workspaces": manifest.seed(plan.deployment_id)})
         self._before, self._calls = self.fabric("state"), len(self.fabric("calls"))
         self.fabric("faults", speed.rules())

@@ -10,6 +10,8 @@ from local.fabric_simulator.faults import RuleError
 from local.fabric_simulator.folders import Folder, Folders
 from local.fabric_simulator.git_objects import Branch, Provider, key_of
 from local.fabric_simulator.model import FabricModel
+from local.fabric_simulator.parts import parts_of
+from local.fabric_simulator.publishing import Publishing
 from local.fabric_simulator.shortcuts import OneLakePaths
 from local.fabric_simulator.store import SQL_ENDPOINT, Item, Workspace
 
@@ -76,6 +78,7 @@ def seed(model: FabricModel, body: dict[str, Any]) -> dict[str, Any]:
     A principal has the type that role assignments then show, whatever a caller says. An item with a `makerId` is a
     companion of that item. Without the member, a lakehouse or a database gets its SQL endpoint, which lists show;
     with `makerId` null it gets one that lists do not show yet. With `isHidden` true lists do not show the item yet.
+    With `isPublished` true what the definition of an environment stages is published.
     """
     _check(body, model.store.workspaces)
     for principal in body.get("principals", []):
@@ -175,6 +178,8 @@ def _item(model: FabricModel, workspace: Workspace, row: dict[str, Any]) -> str:
     item.part(OneLakePaths).seeded.update(path.strip("/") for path in row.get("oneLakePaths", []))
     if row.get("isHidden"):
         item.visible_at, item.shown_between = float("inf"), (0.0, float("inf"))
+    if row.get("isPublished"):
+        item.part(Publishing).published = parts_of(item)
     workspace.items[item.id] = item
     return item.id
 

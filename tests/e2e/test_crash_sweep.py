@@ -1,4 +1,4 @@
-"""A fixed sample of the crash sweep: `make crash-sweep` kills the host at every boundary, this at a dozen of them."""
+"""A fixed sample of the crash sweep: `make crash-sweep` kills the host at every boundary, this at some of them."""
 
 import shutil
 import subprocess
@@ -13,8 +13,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.law(1, 2, 3, 6)]
 
 
 @pytest.mark.parametrize("topology", ["single", pytest.param("flex", marks=pytest.mark.hunt)])
-def test_crash_sweep_of_a_dozen_boundaries_finds_no_violation(topology: str) -> None:
-    """The host is killed at twelve boundaries, spread over four deployments; each deployment ends as it must."""
+def test_crash_sweep_of_a_few_boundaries_finds_no_violation(topology: str) -> None:
+    """The host is killed at fifteen boundaries, spread over five deployments; each deployment ends as it must."""
     require(shutil.which("npm") is not None, "the embedded stack needs Node.js and npm")
     seed = str(seed_of("CRASH_SEED", 770196))
     options = ["--sample", "3", "--seed", seed, "--jobs", "1", "--one-stack", "--rounds", "1", "--no-slow"]

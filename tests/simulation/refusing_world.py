@@ -1,5 +1,6 @@
-"""A world in which Fabric refuses one step of a deployment for good, and what its workspace holds, to compare."""
+"""A world in which Fabric refuses one step of a deployment permanently, and what its workspace holds, to compare."""
 
+import copy
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class How(StrEnum):
 
 
 _ANSWERS: dict[How, dict[str, Any]] = {
-    How.WRITE: {"status": 400, "body": {"errorCode": "NeverAllowed", "message": "Fabric refuses this for good."}},
+    How.WRITE: {"status": 400, "body": {"errorCode": "NeverAllowed", "message": "Fabric refuses this permanently."}},
     How.OPERATION: {"operation": "fail", "error": {"errorCode": "CorruptedPayload", "message": "It never will do."}},
     How.READ: {"status": 403, "body": {"errorCode": "InsufficientPrivileges", "message": "Not for this caller."}},
 }
@@ -41,7 +42,7 @@ _ANSWERS: dict[How, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Refusal:
-    """What Fabric refuses of one step, forward, for good.
+    """What Fabric refuses of one step, forward, permanently.
 
     WRITE and OPERATION: its writes from the `nth` on, counted from 1. READ: all its calls after `nth` writes.
     """
@@ -131,35 +132,36 @@ class RefusingWorld(World):
         self.refused += is_it
         return _ANSWERS[refusal.how] if is_it else {}
 
-    def held(self) -> dict[str, Any]:
-        """Return all that the workspace holds, one entry for each field of each thing, by a name that people read."""
-        place = self.workspace
-        folders = _paths(place)
-        found: dict[str, Any] = {f"folder {path}": folder_id for folder_id, path in folders.items()}
-        found["workspace"] = (place.name, place.description, place.capacity_id, place.roles)
-        for item in place.items.values():
-            if item.visible_at != float("inf"):  # of a create whose operation failed nothing ever shows
-                key = f"{item.type} {item.name} ({item.id[:4]})"
-                found |= {f"{key}: {name}": value for name, value in self._fields(item, folders).items()}
-        found["notes"] = sorted(map(str, self.deployed.of_workspace(place.id)))
-        return found
 
-    def _fields(self, item: Item, folders: dict[str, str]) -> dict[str, Any]:
-        found: dict[str, Any] = {
-            "id": item.id,
-            "description": item.description,
-            "folder": folders.get(item.folder_id or "", ""),
-            "active value set": item.value_set,
-            "shortcuts": item.part(OneLakePaths).shortcuts,
-            "schedules": sorted(_schedule(each) for each in item.part(Schedules).by_id.values()),
-        }
-        if item.type == "Environment":
-            published = settled(item, self.clock.now().timestamp())
-            found |= {"published": dict(published.published), "publish": published.state}
-        if item.type not in NO_DEFINITION:
-            parts = definitions.shown(self.workspace, item, None)["definition"]["parts"]
-            found |= {f"part {part['path']}": part["payload"] for part in parts}
-        return found
+def held(world: World, place: Workspace) -> dict[str, Any]:
+    """Return all that a workspace holds, one entry for each field of each thing, by a name that people read."""
+    folders = _paths(place)
+    found: dict[str, Any] = {f"folder {path}": folder_id for folder_id, path in folders.items()}
+    found["workspace"] = (place.name, place.description, place.capacity_id, place.roles)
+    for item in place.items.values():
+        if item.visible_at != float("inf"):  # of a create whose operation failed nothing ever shows
+            key = f"{item.type} {item.name} ({item.id[:4]})"
+            found |= {f"{key}: {name}": value for name, value in _fields(world, place, item, folders).items()}
+    found["notes"] = sorted(map(str, world.deployed.of_workspace(place.id)))
+    return copy.deepcopy(found)
+
+
+def _fields(world: World, place: Workspace, item: Item, folders: dict[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "id": item.id,
+        "description": item.description,
+        "folder": folders.get(item.folder_id or "", ""),
+        "active value set": item.value_set,
+        "shortcuts": item.part(OneLakePaths).shortcuts,
+        "schedules": sorted(_schedule(each) for each in item.part(Schedules).by_id.values()),
+    }
+    if item.type == "Environment":
+        published = settled(item, world.clock.now().timestamp())
+        found |= {"published": dict(published.published), "publish": published.state}
+    if item.type not in NO_DEFINITION:
+        parts = definitions.shown(place, item, None)["definition"]["parts"]
+        found |= {f"part {part['path']}": part["payload"] for part in parts}
+    return found
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -2,12 +2,11 @@
 
 A repository with all 31 types is deployed to a workspace that has none of it (`create`), and its second release to a
 workspace that has the first and what people changed by hand (`change`). In each run Fabric refuses one call of one step
-for good. The deployment must be rolled back, and the workspace must hold exactly what it held before: every part of
+permanently. The deployment must be rolled back, and the workspace must hold exactly what it held before: every part of
 every definition, name, description, folder, shortcut, schedule, value set and published environment, with its id.
 """
 
 import argparse
-import copy
 import logging
 import re
 import sys
@@ -15,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from tests.simulation.refusing_world import Call, How, Refusal, RefusingWorld, differences
+from tests.simulation.refusing_world import Call, How, Refusal, RefusingWorld, differences, held
 
 PHASES = ("create", "change")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
@@ -85,11 +84,11 @@ def points(phase: str) -> Iterator[Point]:
 def run(point: Point) -> Outcome:
     """Deploy with the refusal, and compare what the workspace holds with what it held."""
     world, number = prepared(point.phase)
-    before = copy.deepcopy(world.held())
+    before = held(world, world.workspace)
     world.refusal = point.refusal
     state = world.deploy(number, "it")
     refused = world.refused
-    return Outcome(state, differences(before, world.held()), refused)
+    return Outcome(state, differences(before, held(world, world.workspace)), refused)
 
 
 def main() -> int:

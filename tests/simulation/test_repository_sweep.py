@@ -1,4 +1,4 @@
-"""A whole repository is all or nothing: one call of one step is refused for good, and everything is as it was."""
+"""A whole repository is all or nothing: one call of one step is refused permanently, and everything is as it was."""
 
 import random
 from itertools import groupby
@@ -8,7 +8,7 @@ import pytest
 from shared.repository.item_types import ITEM_TYPES
 from tests.conftest import seed_of
 from tests.simulation import repository_sweep as sweep
-from tests.simulation.refusing_world import How, Refusal, RefusingWorld, differences
+from tests.simulation.refusing_world import How, Refusal, RefusingWorld, differences, held
 
 pytestmark = pytest.mark.law(1)
 SAMPLE = 12
@@ -49,15 +49,15 @@ def test_sweep_covers_all_types_and_each_step() -> None:
 def test_sweep_notices_what_is_not_restored() -> None:
     """Each kind of difference is found: changed content, an item that is left, one that is gone."""
     world = RefusingWorld()
-    before = world.held()
+    before = held(world, world.workspace)
     assert world.deploy(1, "it") == "succeeded"
-    after = world.held()
+    after = held(world, world.workspace)
     assert {line.rpartition(" ")[2] for line in differences(before, after)} == {"left", "differs"}
     assert f"{next(k for k in after if k.startswith('Lakehouse Bronze') and k.endswith('description'))} is left" in (
         differences(before, after)
     )
     world.workspace.items.pop(world.item("Notebook", "theirs").id)
-    assert any(line.endswith("id is gone") for line in differences(before, world.held()))
+    assert any(line.endswith("id is gone") for line in differences(before, held(world, world.workspace)))
     world.refusal = Refusal("ws", 0, How.READ)
     assert world.deploy(2, "refused") == "compensated"
     assert world.refused > 0

@@ -59,7 +59,7 @@ LINES: dict[str, tuple[str, str]] = {
     "Flow/Graph.GraphModel/graphModel.json": ('{"lakehouse"', '{"kind": "x", "lakehouse"'),
     "Flow/Exported.Notebook/notebook-content.py": ("x = 1", "x = 2"),
 }
-"""What the second release changes: in which file, and what it replaces."""
+"""The changed files of the second release: a text and its replacement."""
 MOVED = {"Code/Common.Notebook": "Code/Shared/Common.Notebook", "Flow/Child.DataPipeline": "Child.DataPipeline"}
 GONE = "Flow/Derived.Dataflow"
 """A directory that only the first release has."""

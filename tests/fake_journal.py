@@ -75,7 +75,8 @@ class MemoryJournal:
             self._headers[header.deployment_id] = (header, next(self._tags))
             self._append(rows.audit_entity(header.deployment_id, entry))
             first = max(0, self._rows_at_once - 2)
-            self._add(header.deployment_id, steps[:first])
+            for step in steps[:first]:  # one batch with the header, in whatever state it is created
+                self._put(step)
         self._insert_steps(header.deployment_id, steps[first:])
         if header.state in DEPLOYMENT_ENDED:
             self._between("create: written whole")
@@ -98,7 +99,10 @@ class MemoryJournal:
                 return
             self._headers[deployment_id] = (header, next(self._tags))
             for step in steps:
-                self._steps.setdefault(deployment_id, {}).setdefault(step.ordinal, (step, next(self._tags)))
+                self._put(step)
+
+    def _put(self, step: StepRecord) -> None:
+        self._steps.setdefault(step.deployment_id, {}).setdefault(step.ordinal, (step, next(self._tags)))
 
     def cut_create(self, header: DeploymentRecord, steps: Sequence[StepRecord], written: int) -> None:
         """Create a deployment like a process that dies after it has written so many of the steps."""

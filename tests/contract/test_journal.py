@@ -112,6 +112,13 @@ def test_journal_create_of_another_manifest_leaves_the_first_one(journal: Journa
     assert [h.manifest_hash for h in journal.deployments(stored.target)] == [stored.manifest_hash]
 
 
+def test_journal_create_of_an_ended_deployment_writes_its_first_batch(journal: Journal, fresh_id: str) -> None:
+    """Header and steps of one batch are written together, in whatever state the deployment is created."""
+    steps = some_steps(fresh_id, 3)
+    journal.create(a_header(fresh_id, state=D.FAILED, finished_at=START), steps, "submitted")
+    assert [s.record for s in journal.steps(fresh_id)] == steps
+
+
 def test_journal_create_adds_nothing_to_an_ended_deployment(journal: Journal, fresh_id: str) -> None:
     """A late repetition of a submission that was rejected in the meantime: its end stays bound to the rows that it
     had."""

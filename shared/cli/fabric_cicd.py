@@ -12,6 +12,8 @@ from shared.repository.files import RefusedError, shown
 from shared.repository.parameter_model import NO_ENVIRONMENT
 
 _MAX_BYTES = 4 * 1024 * 1024
+_SHORTCUTS = "enable_shortcut_publish"
+"""The feature without which fabric-cicd makes no shortcuts."""
 _WORKSPACE = {"id": "workspace", "kind": "workspace"}
 
 
@@ -65,9 +67,12 @@ def _manifest(found: Config, repository: Path, folder: Path, environment: str) -
         ("exclude", selection.exclude_regex),
         ("includeFolders", selection.folders),
         ("excludeFolders", selection.folder_exclude_regex),
+        ("excludeShortcuts", selection.shortcut_exclude_regex),
     ):
         if value:
             spec[name] = list(value) if isinstance(value, tuple) else value
+    if _SHORTCUTS not in found.features:
+        spec["shortcuts"] = False
     steps: list[JsonObject] = [{"id": "content", "kind": "repository", "with": spec}]
     if not found.workspace_id:  # fabric-cicd does not create it; here it is created if it is missing
         steps.insert(0, {**_WORKSPACE, "with": {"displayName": found.workspace}})

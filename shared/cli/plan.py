@@ -141,6 +141,9 @@ class _Recall:
     def of_step(self, workspace_id: str, step_id: str) -> list[JsonObject]:
         return self._tried(lambda: self._recalled.of_step(workspace_id, step_id), [])
 
+    def payload(self, digest: str) -> bytes:
+        return self._recalled.payload(digest)
+
     def _tried[T](self, read: Callable[[], T], otherwise: T) -> T:
         if self._has_failed:
             return otherwise

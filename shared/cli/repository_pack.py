@@ -4,10 +4,11 @@ import base64
 import hashlib
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.cli import repository_shortcuts
 from shared.cli.stored import StoredFiles
 from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.json import JsonObject, as_list, canonical
@@ -16,8 +17,8 @@ from shared.domain.references import template_of
 from shared.repository import compile, files, order, parameters, scan
 from shared.repository.compile import Analysis
 from shared.repository.files import RefusedError, shown
-from shared.repository.item_types import ITEM_TYPES, definition_format, is_shell
-from shared.repository.model import Item, Repository
+from shared.repository.item_types import ITEM_TYPES, SHORTCUTS, definition_format, is_shell
+from shared.repository.model import Item, Part, Repository
 from shared.repository.model_json import to_json
 from shared.repository.parameter_model import NO_ENVIRONMENT, Parameters
 from shared.repository.selection import Selection, folders_of, selected
@@ -63,7 +64,12 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
     ordered = order.ordered(chosen.values(), analysis.edges, problems)
     if problems:
         raise InvalidInputError(problems)
-    entries = _Entries(real, name, analysis, stored, str(spec.get("environment") or ""))
+    exclude = _pattern(spec, "excludeShortcuts", path.rpartition(".")[0], problems)
+    linked = repository_shortcuts.Packing(analysis, read, name, exclude)
+    listed = linked.packed(chosen.values(), ordered, problems) if spec.get("shortcuts") is not False else {}
+    if problems:
+        raise InvalidInputError(problems)
+    entries = _Entries(real, name, analysis, stored, str(spec.get("environment") or ""), listed)
     folders = list(folders_of(list(chosen.values())))
     left = {key: value for key, value in spec.items() if key not in _PACKED}
     steps = [
@@ -170,9 +176,17 @@ def _pattern(spec: JsonObject, name: str, place: str, problems: Problems) -> str
 class _Entries:
     """Makes the entries of the items, and stores their files and templates."""
 
-    def __init__(self, real: Path, name: str, analysis: Analysis, stored: StoredFiles, environment: str) -> None:
+    def __init__(
+        self,
+        real: Path,
+        name: str,
+        analysis: Analysis,
+        stored: StoredFiles,
+        environment: str,
+        shortcuts: Mapping[str, JsonObject],
+    ) -> None:
         self._real, self._name, self._analysis, self._stored = real, name, analysis, stored
-        self._environment = environment
+        self._environment, self._shortcuts = environment, shortcuts
         self._bundled: dict[str, bytes] = {}
         self._refs: dict[str, JsonObject] = {}
         self._ready: dict[str, dict[str, None]] = {}
@@ -222,9 +236,14 @@ class _Entries:
             if value:
                 entry[name] = value
         if not is_shell(item.type) and len(item.parts) > 1:
-            entry["template"] = self._template(item)
+            template = self._template(item, item.parts)
+            entry["template"] = self._in_bundle(template)
             if refs := list(self._refs.get(item.key, {}).values()):
                 entry["refs"] = refs
+        if (shortcuts := self._shortcuts.get(item.key)) and (part := item.part(SHORTCUTS)) is not None:
+            refs = list(self._refs.get(item.key, {}).values())
+            stored = self._stored.add_content(self._template(item, (part,)))
+            entry["shortcuts"] = {**shortcuts, "template": stored, "refs": refs}
         return entry
 
     def _value_set(self, item: Item) -> str:
@@ -234,14 +253,14 @@ class _Entries:
         has_own = item.part(f"valueSets/{self._environment}.json") is not None
         return self._environment if has_own else DEFAULT_VALUE_SET
 
-    def _template(self, item: Item) -> str:
-        """Store the item's files and the list of them with what is replaced in each; return the digest of the list.
+    def _template(self, item: Item, parts: Iterable[Part]) -> bytes:
+        """Store the files and return the list of them with what is replaced in each.
 
         The list contains small files itself, so that most items are one payload.
         """
         rows: list[JsonObject] = []
         room = _INLINE_BYTES
-        for part in item.parts:
+        for part in parts:
             row: JsonObject = {
                 "path": part.path,
                 "sha256": part.sha256,
@@ -257,7 +276,10 @@ class _Entries:
             else:
                 self._stored.add(part.sha256, part.size, lambda part=part: scan.opened(self._real, self._name, part))
         chosen = definition_format(item.type, [part.path for part in item.parts])
-        template = canonical({"format": chosen, "parts": rows}).encode("utf-8", "surrogatepass")
+        return canonical({"format": chosen, "parts": rows}).encode("utf-8", "surrogatepass")
+
+    def _in_bundle(self, template: bytes) -> str:
+        """Note a template for a bundle, or store it if it is large; return its digest."""
         if len(template) > _BUNDLE_BYTES:
             return self._stored.add_content(template)
         digest = hashlib.sha256(template).hexdigest()

@@ -165,12 +165,12 @@ class _Compiler:
         """Render the part with made-up values, and note which references it asks for."""
         asked: dict[Ref, None] = {}
 
-        def made_up(ref: Ref) -> str:
+        def value_of(ref: Ref) -> str:
             asked[ref] = None
-            return _made_up(ref)
+            return made_up(ref)
 
         try:
-            render(self._read(part.file), True, rules, made_up)
+            render(self._read(part.file), True, rules, value_of)
         except RenderError as error:
             self._problem(part, str(error))
         for rule in rules:
@@ -228,9 +228,9 @@ def _find_rule(entry: FindEntry) -> FindText | FindRegex:
     return FindText(entry.find, entry.value, entry.ignore_case, entry.place)
 
 
-def _made_up(ref: Ref) -> str:
-    """Return a value that looks like the real one and is different for each reference."""
-    digest = hashlib.sha256(canonical(to_json(ref)).encode()).hexdigest()
+def made_up(ref: Ref, salt: str = "") -> str:
+    """Return a value that looks like the real one and is different for each reference, and with another salt."""
+    digest = hashlib.sha256((canonical(to_json(ref)) + salt).encode()).hexdigest()
     if ref.attribute == "sqlendpoint":
         return f"{digest[:26]}.datawarehouse.fabric.microsoft.com"
     if ref.attribute == "queryserviceuri":

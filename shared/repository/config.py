@@ -27,7 +27,7 @@ _SECTIONS = {
 }
 _OTHERWISE = {
     "disable_workspace_folder_publish": "items are deployed into the folders of their directories",
-    "enable_shortcut_publish": "shortcuts of lakehouses are not deployed yet",
+    "continue_on_shortcut_failure": "a shortcut that cannot be made fails the deployment, and all is rolled back",
     "enable_hard_delete": "nothing is deleted past the workspace's recycle bin",
 }
 """Features of fabric-cicd that change what a deployment leaves behind, and what happens here instead."""

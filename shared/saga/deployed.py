@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from weakref import WeakKeyDictionary
 
+from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.json import JsonObject
 from shared.domain.ports import DeployedItem, DeployedItems
 from shared.domain.ports.deployed import identity_of
@@ -18,13 +19,22 @@ from shared.domain.record_json import dump, load
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DeploymentState, StepState
 from shared.steps.repository_item import RepositoryItemKind
+from shared.steps.repository_shortcuts import RemovedShortcutsKind, RepositoryShortcutKind
+
+_NOTED = frozenset({RepositoryItemKind.name, RepositoryShortcutKind.name, RemovedShortcutsKind.name})
+"""The kinds of steps whose ends are noted."""
+
+
+def nothing_stored(digest: str) -> bytes:
+    """Raise InvalidInputError: no payload is at hand."""
+    raise InvalidInputError([Problem("$.with", f"the file with the SHA-256 {digest} is not at hand")])
 
 
 def settle(
     notes: DeployedItems | None, header: DeploymentRecord, rows: Iterable[StepRecord], end: DeploymentState
 ) -> None:
     """Write the notes that follow from the end of a deployment, before the end itself is written. Safe to repeat."""
-    own = [row for row in rows if row.kind == RepositoryItemKind.name and row.resource is not None]
+    own = [row for row in rows if row.kind in _NOTED and row.resource is not None]
     if notes is None or not own:
         return
     if end is DeploymentState.SUCCEEDED:
@@ -44,6 +54,7 @@ class Recalled:
     target: str
     later_than: datetime | None = None
     now: Callable[[], datetime] | None = None
+    read: Callable[[str], bytes] = nothing_stored
 
     def of_item(self, workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
         """Return the id of an item, what was sent, and if a deployment created it."""
@@ -70,10 +81,15 @@ class Recalled:
                 "type": note.type,
                 "name": note.name,
                 "isOwn": note.is_own,
+                "sent": note.sent,
             }
             for note in found
             if note.source == source
         ]
+
+    def payload(self, digest: str) -> bytes:
+        """Return a stored payload. Raises InvalidInputError, or as `read`."""
+        return self.read(digest)
 
 
 def source_of(target: str, step_id: str) -> str:
@@ -117,9 +133,14 @@ def _read_by(notes: DeployedItems) -> _ReadNotes:
 
 def _write(notes: DeployedItems, header: DeploymentRecord, rows: list[StepRecord]) -> None:
     found: dict[tuple[str, str], DeployedItem] = {}
+    removed: dict[str, set[str]] = {}
     for row in rows:
         outputs = row.outputs or {}
-        if row.state is not StepState.SUCCEEDED or "identity" not in outputs:
+        if row.state is not StepState.SUCCEEDED:
+            continue
+        if "removed" in outputs:
+            removed.setdefault(outputs["workspaceId"], set()).update(outputs["removed"])
+        if "identity" not in outputs:
             continue
         note = DeployedItem(
             workspace_id=outputs["workspaceId"],
@@ -140,7 +161,18 @@ def _write(notes: DeployedItems, header: DeploymentRecord, rows: list[StepRecord
     for workspace_id in {workspace_id for workspace_id, _ in found}:
         stored = {note.identity: note for note in notes.of_workspace(workspace_id)}
         fresh = [note for (place, _), note in found.items() if place == workspace_id]
+        fresh += _given_up(header, stored, removed.get(workspace_id, set()) - {note.identity for note in fresh})
         notes.put([_after(note, stored.get(note.identity)) for note in fresh])
+
+
+def _given_up(
+    header: DeploymentRecord, stored: Mapping[str, DeployedItem], identities: Iterable[str]
+) -> list[DeployedItem]:
+    """Return the notes of what is deleted: it is not ours any more, whoever creates it again."""
+    old = [stored[identity] for identity in identities if identity in stored]
+    return [
+        replace(note, is_own=False, deployment_id=header.deployment_id, accepted_at=header.accepted_at) for note in old
+    ]
 
 
 def _after(note: DeployedItem, before: DeployedItem | None) -> DeployedItem:

@@ -20,6 +20,7 @@ from shared.steps.orphans import OrphansKind
 from shared.steps.principals import PrincipalsKind
 from shared.steps.repository import RepositoryKind
 from shared.steps.repository_item import RepositoryItemKind
+from shared.steps.repository_shortcuts import RemovedShortcutsKind, RepositoryShortcutKind
 from shared.steps.role_assignment import RoleAssignmentKind
 from shared.steps.shortcut import ShortcutKind
 from shared.steps.tags import TagsKind
@@ -44,6 +45,8 @@ _IN_FABRIC: tuple[StepKind, ...] = (
 )
 _EXPANDED: tuple[StepKind, ...] = (
     RepositoryItemKind(),
+    RepositoryShortcutKind(),
+    RemovedShortcutsKind(),
     ValueSetKind(),
     EnvironmentPublishKind(),
     GitLinkKind(),

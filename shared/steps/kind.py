@@ -50,6 +50,10 @@ class Recall(Protocol):
         """Return the notes of all items that a step of this manifest has deployed to a workspace."""
         ...
 
+    def payload(self, digest: str) -> bytes:
+        """Return what the command line stored beside the manifest, by its SHA-256."""
+        ...
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -64,7 +68,8 @@ class Call:
     """The description of one call that changes something. `operation_kind` names it in `StepKind.expected_seconds`.
 
     Every call except a create is idempotent: after a lost response it can be sent again without further effect.
-    `is_followed` is False if a 202 to it begins no operation, although it names a Location.
+    `is_followed` is False if a 202 to it begins no operation, although it names a Location. `may_be_done` is True if a
+    404 to it means that it took effect before, as that to a deletion.
     """
 
     method: str
@@ -73,6 +78,7 @@ class Call:
     body: JsonObject | None = None
     query: dict[str, str] | None = None
     is_followed: bool = True
+    may_be_done: bool = False
 
 
 @dataclass(frozen=True)

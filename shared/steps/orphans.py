@@ -15,6 +15,7 @@ from typing import Any
 from shared.domain.fields import Fields
 from shared.domain.json import JsonObject, as_list
 from shared.domain.ports import Fabric
+from shared.domain.ports.deployed import PARTS_OF_ITEMS
 from shared.domain.records import Intent, Resource
 from shared.steps import items, schedules
 from shared.steps.kind import (
@@ -73,6 +74,7 @@ class OrphansKind(ResourceKind):
             note
             for note in notes
             if note["isOwn"]
+            and note["type"] not in PARTS_OF_ITEMS
             and note["identity"] not in identities
             and str(note["id"]).lower() not in here
             and (not types or note["type"] in types)

@@ -12,18 +12,18 @@ from typing import Any
 from shared.domain.fields import Fields, Words, seconds_of
 from shared.domain.json import SHA256, JsonObject, as_list
 from shared.domain.ports import Expanded
-from shared.domain.ports.deployed import identity_of
 from shared.domain.step_graph import MAX_STEP_ID
 from shared.repository.model import Kind, Ref
 from shared.repository.model_json import from_json
 from shared.repository.order import Phase
-from shared.steps import items
+from shared.steps import items, repository_shortcut_steps
 from shared.steps.folder import FolderKind
 from shared.steps.item_actions import EnvironmentPublishKind, ValueSetKind
 from shared.steps.kind import WORKSPACE_ID
 from shared.steps.marker import check_description
 from shared.steps.orphans import Orphans, OrphansKind
 from shared.steps.repository_item import OUTPUT_OF, RepositoryItemKind, Unchanged
+from shared.steps.repository_shortcut_steps import check_refs, identity
 
 MAX_KEPT_SECONDS = 90 * 86400.0
 """How long orphans stay in quarantine at most: as long as the journal remembers their deployment by default."""
@@ -59,6 +59,12 @@ class RepositoryKind:
         spec.texts("itemTypes", words=Words("Deploy only these types. Default: all.", ["Notebook", "DataPipeline"]))
         spec.texts("include", words=Words("Deploy only these items, as name and type.", ["Load.Notebook"]))
         spec.text("exclude", words=Words("Leave out items whose name begins with this expression.", "^tmp_"))
+        spec.boolean(
+            "shortcuts",
+            default=True,
+            words=Words("Make the shortcuts of the lakehouses as the repository lists them. Default: true.", False),
+        )
+        spec.text("excludeShortcuts", words=Words("Leave shortcuts alone whose name begins with this.", "^tmp_"))
         spec.texts("includeFolders", words=Words("Of the items in folders, deploy only those in these.", ["/Raw"]))
         spec.text("excludeFolders", words=Words("Leave out items of folders that this expression finds.", "^/tmp"))
         spec.choice(
@@ -102,6 +108,7 @@ class RepositoryKind:
             keys.add(key)
             if folder and folder not in folders:
                 fields.problem("folder", f"'{folder[:100]}' is not one of `folders`")
+        repository_shortcut_steps.check(spec)
         steps: set[str] = set()
         order = _each(
             spec,
@@ -189,14 +196,9 @@ def _read_item(row: Fields) -> tuple[str, str]:
     row.text("template", pattern=SHA256, hint="must be the SHA-256 of a stored template")
     row.text("bundle", pattern=SHA256, hint="must be the SHA-256 of stored templates")
     row.texts("ready")
+    row.any_object("shortcuts")
     row.text("valueSet", refers=True)
-    for i, each in enumerate(row.rows("refs")):
-        try:
-            if not isinstance(from_json(each), Ref):
-                raise ValueError("it is not a reference")
-        except ValueError as error:
-            row.problem("refs", f"[{i}]: {error}")
-    row.refers("refs", row.data.get("refs"))
+    check_refs(row)
     return f"{item_type}/{name}", folder
 
 
@@ -215,11 +217,11 @@ class _Expansion:
         self._rows: dict[str, JsonObject] = {f"{row['type']}/{row['displayName']}": row for row in spec["items"]}
         self._taken: set[str] = set()
         has_orphans = (spec.get("orphans") or Orphans.KEEP) != Orphans.KEEP
-        self._first: tuple[str, ...] = (self._suffix("/orphans"),) if has_orphans else ()
+        self._first: tuple[str, ...] = (self.suffix("/orphans"),) if has_orphans else ()
         folders: list[str] = spec.get("folders") or []
-        self._folders = {folder: self._suffix(f"/folder{folder}") for folder in folders}
-        self._ids = {
-            key: self._suffix(f"/{row['type']}/{row['displayName'].replace('/', '_')}")
+        self._folders = {folder: self.suffix(f"/folder{folder}") for folder in folders}
+        self.ids = {
+            key: self.suffix(f"/{row['type']}/{row['displayName'].replace('/', '_')}")
             for key, row in self._rows.items()
         }
 
@@ -230,7 +232,7 @@ class _Expansion:
             parent, _, name = folder.rpartition("/")
             spec: JsonObject = {"workspaceId": self._spec["workspaceId"], "displayName": name}
             if parent:
-                spec["parentFolderId"] = self._output(self._folders[parent])
+                spec["parentFolderId"] = self.output(self._folders[parent])
             needs = (self._folders[parent],) if parent else ()
             yield Expanded(suffix, FolderKind.name, spec, needs, FolderKind.outputs)
         for step in self._spec["order"]:
@@ -238,18 +240,14 @@ class _Expansion:
             yield self._step(step["item"], phase, step.get("needs") or [])
             if phase != Phase.SHELL:
                 yield from self._actions(step["item"], phase)
+        yield from repository_shortcut_steps.expanded(self._step_id, self._spec, self)
 
     def _orphans(self) -> Expanded | None:
         """Return the step that quarantines orphans. It comes first, so that their names are free."""
         mode = self._spec.get("orphans") or Orphans.KEEP
         if mode == Orphans.KEEP:
             return None
-        present = {
-            f"{row['type']}/{row['displayName'].casefold()}": identity_of(
-                row.get("logicalId") or "", row["type"], row["displayName"]
-            )
-            for row in self._spec["items"]
-        }
+        present = {f"{row['type']}/{row['displayName'].casefold()}": identity(row) for row in self._spec["items"]}
         spec: JsonObject = {
             "workspaceId": self._spec["workspaceId"],
             "repository": self._step_id,
@@ -264,14 +262,14 @@ class _Expansion:
 
     def _actions(self, key: str, phase: str) -> Iterator[Expanded]:
         """Yield what is done with an item when it has its definition."""
-        row, last = self._rows[key], self._node(f"{key}#{phase}")
+        row, last = self._rows[key], self.node(f"{key}#{phase}")
         spec: JsonObject = {
             "workspaceId": self._spec["workspaceId"],
-            "itemId": self._output(last),
+            "itemId": self.output(last),
             "displayName": row["displayName"],
         }
         if row["type"] == EnvironmentPublishKind.type and row.get("template"):
-            spec["changed"] = self._output(last, "changed")
+            spec["changed"] = self.output(last, "changed")
             yield self._action("/publish", key, last, EnvironmentPublishKind, spec)
         if row["type"] == ValueSetKind.type and row.get("valueSet"):
             spec["valueSet"] = row["valueSet"]
@@ -280,7 +278,7 @@ class _Expansion:
     def _action(
         self, end: str, key: str, last: str, kind: type[EnvironmentPublishKind | ValueSetKind], spec: JsonObject
     ) -> Expanded:
-        return Expanded(self._ids[key] + end, kind.name, spec, (last,), kind.outputs)
+        return Expanded(self.ids[key] + end, kind.name, spec, (last,), kind.outputs)
 
     def _step(self, key: str, phase: str, needs: list[str]) -> Expanded:
         row = self._rows[key]
@@ -294,35 +292,35 @@ class _Expansion:
             spec |= {
                 "template": row["template"],
                 **({"bundle": row["bundle"]} if row.get("bundle") else {}),
-                "refs": [self._value(each) for each in as_list(row.get("refs")) or []],
+                "refs": [self.value(each) for each in as_list(row.get("refs")) or []],
             }
-        before = [self._node(need) for need in needs]
+        before = [self.node(need) for need in needs]
         if phase == Phase.DEFINITION:
-            shell = self._ids[key]
-            spec |= {"itemId": self._output(shell), "shellIsNew": self._output(shell, "created")}
+            shell = self.ids[key]
+            spec |= {"itemId": self.output(shell), "shellIsNew": self.output(shell, "created")}
         else:
-            spec["folderId"] = self._output(self._folders[folder]) if folder else ""
+            spec["folderId"] = self.output(self._folders[folder]) if folder else ""
             before += [*([self._folders[folder]] if folder else []), *self._first]
             if row.get("creationPayload") and not row.get("template"):
                 spec["creationPayload"] = row["creationPayload"]
-        suffix = self._ids[key] + _ENDS.get(phase, "")
+        suffix = self.ids[key] + _ENDS.get(phase, "")
         return Expanded(suffix, RepositoryItemKind.name, spec, tuple(dict.fromkeys(before)), RepositoryItemKind.outputs)
 
-    def _node(self, need: str) -> str:
+    def node(self, need: str) -> str:
         key, _, phase = need.rpartition("#")
-        return self._ids[key] + _ENDS.get(phase, "")
+        return self.ids[key] + _ENDS.get(phase, "")
 
-    def _value(self, data: Any) -> JsonObject:
+    def value(self, data: Any) -> JsonObject:
         """Return a reference of the item's files, with the step whose output is its value if it is one of these."""
         ref: Ref = from_json(data)
-        if ref.kind is Kind.ITEM and ref.key in self._ids:
-            return {"ref": data, "value": self._output(self._ids[ref.key], OUTPUT_OF[ref.attribute])}
+        if ref.kind is Kind.ITEM and ref.key in self.ids:
+            return {"ref": data, "value": self.output(self.ids[ref.key], OUTPUT_OF[ref.attribute])}
         return {"ref": data}
 
-    def _output(self, suffix: str, name: str = "id") -> str:
+    def output(self, suffix: str, name: str = "id") -> str:
         return f"${{{{ steps.{self._step_id}{suffix}.outputs.{name} }}}}"
 
-    def _suffix(self, wanted: str) -> str:
+    def suffix(self, wanted: str) -> str:
         """Return a unique suffix in the characters of step ids, which leaves room for that of a definition."""
         room = MAX_STEP_ID - len(self._step_id) - _ROOM_FOR_END
         plain = "/".join(_NOT_IN_IDS.sub("_", part) for part in wanted.split("/"))[:room]

@@ -1,13 +1,14 @@
 """Kind `shortcut`: a OneLake shortcut in a lakehouse or another item. It carries no marker."""
 
-import re
 from collections.abc import Mapping
 
+from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
+from shared.repository.shortcuts import MAX_NAME, MAX_PATH, NAME, PATH, ROOTS, TARGETS
 from shared.steps import shortcuts
 from shared.steps.kind import (
     WORKSPACE_ID,
@@ -18,13 +19,8 @@ from shared.steps.kind import (
     VerificationError,
     check_if_exists,
 )
-from shared.steps.setting import contains
 
 TYPE = "Shortcut"
-_NO_DOTS = r"(?!\.{1,2}(?:/|$))"
-"""No segment may be . or .., which would lead the address of a deletion to another resource."""
-_PATH = re.compile(rf"/?({'|'.join(shortcuts.ROOTS)})(/{_NO_DOTS}[^/]+)*/?")
-_NAME = re.compile(rf"{_NO_DOTS}[^/\\]+")
 
 
 class ShortcutKind(ResourceKind):
@@ -45,25 +41,25 @@ class ShortcutKind(ResourceKind):
         spec.text(
             "path",
             required=True,
-            maximum=1000,
-            pattern=_PATH,
-            hint=f"must begin with {', '.join(shortcuts.ROOTS)}, and have no segment . or ..",
+            maximum=MAX_PATH,
+            pattern=PATH,
+            hint=f"must begin with {', '.join(ROOTS)}, and have no segment . or ..",
             refers=True,
             words=Words("The folder in the item that contains it.", "Tables"),
         )
         spec.text(
             "name",
             required=True,
-            maximum=200,
-            pattern=_NAME,
+            maximum=MAX_NAME,
+            pattern=NAME,
             hint="must not contain a slash or a backslash, nor be . or ..",
             refers=True,
             words=Words("Unique in its folder.", "orders"),
         )
         example = {"oneLake": {"workspaceId": "...", "itemId": "...", "path": "Tables/orders"}}
         target = spec.any_object("target", words=Words("Exactly one destination, as Fabric's API expects it.", example))
-        if not target or len(target) != 1 or next(iter(target)) not in shortcuts.TARGETS:
-            spec.problem("target", f"must have exactly one of: {', '.join(shortcuts.TARGETS)}")
+        if not target or len(target) != 1 or next(iter(target)) not in TARGETS:
+            spec.problem("target", f"must have exactly one of: {', '.join(TARGETS)}")
         check_if_exists(spec, self.if_exists)
 
     def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
@@ -71,7 +67,13 @@ class ShortcutKind(ResourceKind):
         return None if target is None else Snapshot(_resource(spec), {"target": target})
 
     def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
-        return [] if contains(found.image["target"], spec["target"]) else ["target"]
+        return [] if shortcuts.is_same_target(found.image["target"], spec["target"]) else ["target"]
+
+    def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
+        """Refuse to replace a shortcut whose destination no request may name: it could not be restored."""
+        if found is not None and not found.image["target"]:
+            what = f"the shortcut '{spec['path']}/{spec['name']}' exists, and has a destination that cannot be restored"
+            raise InvalidInputError([Problem("$.with.target", f"{what}; delete it, or rename one of the two")])
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
         """Return POST: for an update it replaces, and is refused if somebody deleted the shortcut."""

@@ -3,24 +3,14 @@
 A shortcut is deleted through these routes only: a DELETE in OneLake's file API would delete what it points to.
 """
 
+from collections.abc import Iterator
+
 from shared.domain.errors import FabricTransientError
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric
+from shared.repository.shortcuts import TARGETS
 from shared.steps.kind import Call
 
-ROOTS = ("Files", "Tables", "Shortcut")
-"""The first segment of a shortcut's path."""
-TARGETS = (
-    "oneLake",
-    "amazonS3",
-    "adlsGen2",
-    "googleCloudStorage",
-    "s3Compatible",
-    "dataverse",
-    "azureBlobStorage",
-    "oneDriveSharePoint",
-)
-"""The destinations of a shortcut. Source: published OpenAPI, CreatableShortcutTarget."""
 _CREATE, _REPLACE = {"shortcutConflictPolicy": "Abort"}, {"shortcutConflictPolicy": "OverwriteOnly"}
 
 
@@ -36,18 +26,56 @@ def find(fabric: Fabric, workspace_id: str, item_id: str, path: str, name: str) 
     return None
 
 
+def of_item(fabric: Fabric, workspace_id: str, item_id: str) -> Iterator[JsonObject]:
+    """Yield all shortcuts of an item: `path` without a slash at its ends, `name`, `target` by type, and `transform` if
+    it has one. One list answers for all of them. The target is empty if no request may name its type."""
+    for row in fabric.list(_collection(workspace_id, item_id)):
+        target = as_object(row.get("target"))
+        if target is None or not row.get("name"):
+            raise FabricTransientError(f"Fabric's response has no target of {row.get('name')}", call="GET shortcuts")
+        shown: JsonObject = {"path": str(row.get("path", "")).strip("/"), "name": row["name"]}
+        shown["target"] = {kind: value for kind, value in target.items() if kind in TARGETS}
+        yield {**shown, "transform": row["transform"]} if as_object(row.get("transform")) else shown
+
+
+def is_same_target(shown: JsonObject, wanted: JsonObject) -> bool:
+    """Return True if a destination is the one that is wanted. What Fabric does not show is not compared; case and
+    slashes at the ends are not either."""
+    if set(shown) != set(wanted):
+        return False
+    for kind, wished in wanted.items():
+        place, held = as_object(wished) or {}, as_object(shown[kind]) or {}
+        if any(_plain(held.get(member)) != _plain(place[member]) for member in TARGETS[kind] if member in place):
+            return False
+    return True
+
+
+def _plain(value: object) -> object:
+    return "" if value is None else value.strip("/").lower() if isinstance(value, str) else value
+
+
 def put_call(
-    workspace_id: str, item_id: str, path: str, name: str, target: JsonObject, *, replaces: bool = False
+    workspace_id: str,
+    item_id: str,
+    path: str,
+    name: str,
+    target: JsonObject,
+    *,
+    replaces: bool = False,
+    transform: JsonObject | None = None,
 ) -> Call:
     """Return the call that creates a shortcut, or with `replaces` gives an existing one another destination."""
     body: JsonObject = {"path": path.strip("/"), "name": name, "target": target}
+    if transform:
+        body["transform"] = transform
     query = _REPLACE if replaces else _CREATE
     return Call("POST", _collection(workspace_id, item_id), "shortcut", body, query)
 
 
 def delete_call(workspace_id: str, item_id: str, path: str, name: str) -> Call:
     """Return DELETE of a shortcut; what it points to stays."""
-    return Call("DELETE", f"{_collection(workspace_id, item_id)}/{path.strip('/')}/{name}", "shortcut")
+    place = f"{_collection(workspace_id, item_id)}/{path.strip('/')}/{name}"
+    return Call("DELETE", place, "shortcut", may_be_done=True)
 
 
 def _collection(workspace_id: str, item_id: str) -> str:

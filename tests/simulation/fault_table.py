@@ -26,7 +26,9 @@ from local.fabric_simulator.shortcuts import OneLakePaths
 from local.fabric_simulator.spark_pools import Spark
 from local.fabric_simulator.store import Workspace
 from local.fabric_simulator.tags import Applied, Tags, shown
+from shared.domain.json import canonical
 from shared.domain.ports import DeployedItem
+from shared.domain.ports.deployed import SHORTCUT, identity_of
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DEPLOYMENT_ENDED
 from shared.steps import KINDS
@@ -73,6 +75,9 @@ class Scenario:
     is_bound: bool = False
     is_tagged: bool = False
     """True if the workspace is in the first domain and has the first tag."""
+    was_listed: str = ""
+    """The shortcut of the first item that an earlier deployment of the step created, and the repository does not list
+    now."""
     are_orphans: bool = False
     """The items were created by an earlier deployment of the step, a repository that does not contain them now."""
 
@@ -110,6 +115,16 @@ _ACTIONS = {
         [
             repositories.item(STORED, "Environment", "spark", "driver_cores: 4\n"),
             repositories.item(STORED, "VariableLibrary", "names", "{}", valueSet="PROD"),
+        ],
+    ),
+    "id": "it",
+}
+_LINKED = {
+    **repositories.step(
+        WORKSPACE,
+        [
+            repositories.lakehouse(STORED, "lake", {"link": "raw", "new": "raw"}),
+            repositories.lakehouse(STORED, "raw", {}),
         ],
     ),
     "id": "it",
@@ -231,6 +246,9 @@ SCENARIOS = (
     Scenario("items of a repository, updated", _REPOSITORY, _DEPLOYED),
     Scenario("actions of a repository, after a create", _ACTIONS),
     Scenario("actions of a repository, after an update", _ACTIONS, _SPARK_THERE),
+    Scenario("shortcuts of a repository, created", _LINKED),
+    Scenario("shortcuts of a repository, changed", _LINKED, (_LAKE_THERE,), has_shortcut=True),
+    Scenario("shortcuts of a repository, removed", _LINKED, (_LAKE_THERE,), has_shortcut=True, was_listed="Files/gone"),
     Scenario("orphans of a repository", _WITHOUT_ORPHANS, _ORPHANS, are_orphans=True),
     Scenario("role, given", _step("role_assignment", **_ROLE)),
     Scenario("role, changed", _step("role_assignment", **_ROLE), role="Member"),
@@ -273,6 +291,8 @@ def prepared(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None
     put_connections(world, is_bound=scenario.is_bound)
     if scenario.has_shortcut:
         put_shortcut(world)
+    if scenario.was_listed:
+        put_listed(world, scenario.was_listed)
     steps: list[dict[str, Any]] = [{"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}}, scenario.step]
     if scenario.step["kind"] == "workspace":
         steps = [scenario.step]
@@ -322,6 +342,20 @@ def put_shortcut(world: World) -> None:
         place = {"workspaceId": workspace.id, "itemId": item.id, "path": "Files"}
         old = {"name": "link", "path": "Files", "target": {"type": "OneLake", "oneLake": place}}
         item.part(OneLakePaths).shortcuts[("Files", "link")] = old
+
+
+def put_listed(world: World, key: str) -> None:
+    """Put a shortcut into the first item that an earlier deployment of a repository created."""
+    path, _, name = key.partition("/")
+    for workspace in world.model.store.workspaces.values():
+        item = next(iter(workspace.items.values()))
+        place = {"workspaceId": workspace.id, "itemId": item.id, "path": "Tables"}
+        row = {"name": name, "path": path, "target": {"type": "OneLake", "oneLake": place}}
+        item.part(OneLakePaths).shortcuts[(path, name)] = row
+        of_item = identity_of(repositories.logical_id(item.type, item.name), item.type, item.name)
+        names = (identity_of("", SHORTCUT, f"{of_item}/{key}"), item.id, SHORTCUT, key)
+        note = (canonical({"oneLake": place}), True, "m/it", "earlier", _EARLIER)
+        world.deployed.put([DeployedItem(workspace.id, *names, *note)])
 
 
 def settings_of(workspace: Workspace) -> list[Any]:

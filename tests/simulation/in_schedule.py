@@ -5,10 +5,12 @@ Everything here is drawn from a random generator of its own, so that the rest of
 """
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from tests.simulation import repositories
+from tests.simulation.actions_in_schedule import ActionsInSchedule
 from tests.simulation.edges import WORKSPACE
 from tests.simulation.world import World
 
@@ -22,12 +24,14 @@ class InSchedule:
     types: random.Random
     seed: int
     is_on: bool
+    actions: ActionsInSchedule
 
     @classmethod
     def of(cls, seed: int, world: World) -> "InSchedule":
         """Draw it from the seed: one in four has a repository."""
         chance = random.Random(f"{seed}/repository")
-        return cls(world, chance, random.Random(f"{seed}/types"), seed, chance.random() < 0.25)
+        types, actions = random.Random(f"{seed}/types"), ActionsInSchedule.of(seed, world)
+        return cls(world, chance, types, seed, chance.random() < 0.25, actions)
 
     def amend(self, manifest: dict[str, Any]) -> None:
         """Add a repository to a manifest, and in some a step after it that cannot succeed."""
@@ -47,7 +51,7 @@ class InSchedule:
             items.append(repositories.item(blobs, "Eventstream", "stream", "{}", ("Reflex/alarm",)))
             items.append(repositories.item(blobs, "Reflex", "alarm", "{}", ("Eventstream/stream",)))
             shells = ("Reflex/alarm",)
-        items += self._special()
+        items += [*self._special(), *self.actions.items()]
         more: dict[str, Any] = {"unchanged": chance.choice(["skip", "check", "redeploy"])}
         if chance.random() < 0.5:  # an item that some of the deployments do not contain
             items.append(repositories.item(blobs, "Notebook", "old", "z = 1", **folder))
@@ -57,6 +61,10 @@ class InSchedule:
         if chance.random() < 0.4:
             spec = {"workspaceId": WORKSPACE, "type": "CrystalBall", "displayName": "orb"}
             manifest["steps"].append({"id": "orb", "kind": "item", "needs": ["content"], "with": spec})
+
+    def violations(self, ids: list[str]) -> Iterable[str]:
+        """Check what the repository does beside its definitions."""
+        return self.actions.violations(ids) if self.is_on else ()
 
     def _special(self) -> list[dict[str, Any]]:
         """Return an environment that is published, an eventhouse and a dataflow, or some of them.

@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.domain.json import canonical
 from shared.domain.ports import Blobs
-from shared.repository.model import LogicalIds, NamedRef, item_ref
+from shared.repository.model import TARGET_WORKSPACE, ZERO_ID, LogicalIds, NamedRef, WorkspaceIds, item_ref
 from shared.repository.model_json import to_json
 
 
@@ -45,6 +45,38 @@ def item(
         row["refs"] = [to_json(each.ref) for each in named]
         row["needs"] = list(refers_to)
     return {**row, **more}
+
+
+def lakehouse(
+    blobs: Blobs, name: str, targets: dict[str, str], transform: dict[str, Any] | None = None, **more: Any
+) -> dict[str, Any]:
+    """Return the packed entry of a lakehouse with a shortcut to the files of another one for each name: `targets` has
+    the name of that lakehouse."""
+    own = [NamedRef(logical_id("Lakehouse", other), item_ref("Lakehouse", other)) for other in set(targets.values())]
+    rows = [
+        {"path": "/Files", "name": link, "target": {"oneLake": _files_of(other)}, "transform": transform}
+        for link, other in targets.items()
+    ]
+    content = json.dumps(rows).encode()
+    part = {
+        "path": "shortcuts.metadata.json",
+        "sha256": blobs.put(content),
+        "size": len(content),
+        "is_text": True,
+        "replacements": to_json((LogicalIds(tuple(own)), WorkspaceIds())),
+    }
+    shortcuts = {
+        "template": blobs.put(canonical({"format": "", "parts": [part]}).encode()),
+        "refs": [to_json(ref) for ref in (TARGET_WORKSPACE, *(each.ref for each in own))],
+        "needs": [f"Lakehouse/{other}#whole" for other in sorted(set(targets.values()))],
+        "rows": [{"path": "Files", "name": link} for link in targets],
+    }
+    row = {"type": "Lakehouse", "displayName": name, "logicalId": logical_id("Lakehouse", name)}
+    return {**row, **({"shortcuts": shortcuts} if targets else {}), **more}
+
+
+def _files_of(name: str) -> dict[str, str]:
+    return {"workspaceId": ZERO_ID, "itemId": logical_id("Lakehouse", name), "path": "Files"}
 
 
 _MORE = {

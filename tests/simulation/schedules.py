@@ -312,7 +312,8 @@ class Added:
 
     def violations(self, ids: list[str]) -> list[str]:
         """Check the laws that are about what was added."""
-        return [*self.jobs.violations(ids), *self.settings.violations(ids)]
+        found = [*self.jobs.violations(ids), *self.settings.violations(ids)]
+        return [*found, *self.repository.violations(ids)]
 
 
 def _move(before: StepState | DeploymentState, after: StepState | DeploymentState) -> Move:

@@ -7,6 +7,10 @@ from typing import Protocol
 
 from shared.domain.json import JsonObject
 
+SHORTCUT = "Shortcut"
+"""The type of the note on a shortcut of a lakehouse."""
+PARTS_OF_ITEMS = frozenset({SHORTCUT})
+"""The types of notes that are on parts of items and not on items."""
 ZERO_ID = "00000000-0000-0000-0000-000000000000"
 
 
@@ -15,7 +19,8 @@ class DeployedItem:
     """An item as a deployment left it.
 
     `identity` is its logical id in the repository, or type and name if it has none. `sent` is a digest of what its
-    definition was made of; empty for an item without a definition. `is_own` is True if a deployment created the item.
+    definition was made of; empty for an item without a definition. For a shortcut, `item_id` is that of its lakehouse,
+    `name` has its path, and `sent` is its destination as JSON. `is_own` is True if a deployment created the item.
     `source` is the target and the step of the manifest. `previous` is what was noted before that deployment.
     """
 

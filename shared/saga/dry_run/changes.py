@@ -24,7 +24,6 @@ from shared.domain.errors import (
     FabricError,
     FabricTransientError,
     InvalidInputError,
-    Problem,
     SagaError,
 )
 from shared.domain.fabric_codes import IDENTITY_CODES
@@ -148,9 +147,21 @@ NOTHING_RECALLED = deployed.Recalled(None, "")
 """Without storage, nothing is known of earlier deployments."""
 
 
-def nothing_stored(digest: str) -> bytes:
-    """Raise InvalidInputError: no payload is at hand."""
-    raise InvalidInputError([Problem("$.with", f"the file with the SHA-256 {digest} is not at hand")])
+@dataclass(frozen=True)
+class _Recall:
+    """The notes of earlier deployments, and the payloads that are at hand."""
+
+    recalled: Recall
+    read: Callable[[str], bytes]
+
+    def payload(self, digest: str) -> bytes:
+        return self.read(digest)
+
+    def of_item(self, workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
+        return self.recalled.of_item(workspace_id, logical_id, key)
+
+    def of_step(self, workspace_id: str, step_id: str) -> list[JsonObject]:
+        return self.recalled.of_step(workspace_id, step_id)
 
 
 def dry_run(
@@ -164,7 +175,7 @@ def dry_run(
     sleep: Callable[[float], None] = time.sleep,
     parallel: int = PARALLEL,
     recall: Recall = NOTHING_RECALLED,
-    read: Callable[[str], bytes] = nothing_stored,
+    read: Callable[[str], bytes] = deployed.nothing_stored,
 ) -> DryRun:
     """Look all steps up and change nothing. `recall` and `read` are those of `StepKind.prepare` and `opened`.
 
@@ -172,7 +183,7 @@ def dry_run(
     accept the identity at all.
     """
     looking = ReadOnlyFabric(fabric, clock, policy, budget_seconds=budget_seconds, sleep=sleep)
-    run = _Run(looking, kinds, {}, {}, recall, read)
+    run = _Run(looking, kinds, {}, {}, _Recall(recall, read), read)
     ordinals = {step.step_id: i for i, step in enumerate(graph.steps)}
     waves = levels({i: [ordinals[need] for need in step.needs] for i, step in enumerate(graph.steps)})
     with ThreadPoolExecutor(parallel) as pool:

@@ -122,7 +122,9 @@ class Delivery:
     @property
     def recall(self) -> deployed.Recalled:
         """Return the notes of earlier deployments, as old as the lists of this delivery."""
-        return deployed.Recalled(self.services.deployed, self.header.target, self._oldest, self.services.clock.now)
+        services = self.services
+        found = (services.deployed, self.header.target, self._oldest, services.clock.now)
+        return deployed.Recalled(*found, services.payloads.read)
 
     def _oldest_list(self) -> datetime | None:
         """Return the time after which a list must have been requested for the first look of the step, or for what its

@@ -215,6 +215,10 @@ def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Attempt:
             if intent.action is not IntentAction.CREATE:
                 raise
             return _conflicted(d, spec, intent, error)
+        except FabricNotFoundError:
+            if not call.may_be_done:
+                raise
+            continue  # `verify` looks if it is gone
         if reply.operation is not None and isinstance(d.kind, RunKind):
             return runs.accepted(d.kind, spec, reply.operation, call.operation_kind)
         if reply.operation is not None and call.is_followed:

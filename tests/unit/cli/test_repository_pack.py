@@ -70,6 +70,7 @@ def test_packed_repository_keeps_to_its_filters(folder: Path) -> None:
         "content/Environment/spark",
         "content/Environment/spark/publish",
         "content/Lakehouse/sales",
+        "content/removed-shortcuts",
     ]
 
 
@@ -121,3 +122,85 @@ def test_configuration_without_the_environment_is_refused_with_its_place(tmp_pat
     with pytest.raises(InvalidInputError) as caught:
         fabric_cicd.manifest_of(str(file), "PROD")
     assert any("config.yml" in problem.path for problem in caught.value.problems)
+
+
+LINKED = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c0b"
+ZERO = "00000000-0000-0000-0000-000000000000"
+
+
+def link(name: str, item_id: str, path: str, at: str = "/Tables") -> dict[str, Any]:
+    """Return an entry of shortcuts.metadata.json."""
+    place = {"workspaceId": ZERO, "itemId": item_id, "path": path}
+    return {"name": name, "path": at, "target": {"type": "OneLake", "oneLake": place}}
+
+
+def put_lakehouses(folder: Path, first: Any, second: Any) -> None:
+    """Put two lakehouses with these shortcuts into the repository; `LINKED` is the logical id of the second."""
+    for name, logical_id, rows in (("one", GUID, first), ("two", LINKED, second)):
+        at = folder / f"workspace/{name}.Lakehouse"
+        at.mkdir()
+        platform = {"metadata": {"type": "Lakehouse", "displayName": name}, "config": {"logicalId": logical_id}}
+        (at / ".platform").write_text(json.dumps(platform))
+        (at / "lakehouse.metadata.json").write_text("{}")
+        (at / "shortcuts.metadata.json").write_text(rows if isinstance(rows, str) else json.dumps(rows))
+
+
+def test_each_shortcut_is_a_step_after_its_targets(folder: Path) -> None:
+    """One that points into another shortcut comes after that one; a circle of shortcuts is cut somewhere."""
+    own = [link("own", ZERO, "Tables/raw/2026"), link("raw", LINKED, "Tables/raw"), link("a", LINKED, "Tables/b")]
+    put_lakehouses(folder, own, [link("raw", ZERO, "Files"), link("b", GUID, "Tables/a")])
+    found = steps(packed(manifest(), folder, stored=StoredFiles()))
+    at = "content/Lakehouse/one/shortcut/Tables"
+    other = "content/Lakehouse/two/shortcut/Tables"
+    lakes = {"content/Lakehouse/one", "content/Lakehouse/two"}
+    assert set(found[f"{at}/own"].needs) == {*lakes, f"{at}/raw"}
+    assert set(found[f"{at}/raw"].needs) == {*lakes, f"{other}/raw"}
+    assert set(found[f"{other}/raw"].needs) == lakes
+    circle = {f"{at}/a": f"{other}/b", f"{other}/b": f"{at}/a"}
+    assert sum(target in found[step_id].needs for step_id, target in circle.items()) == 1
+    assert found[f"{at}/own"].kind == "repository_shortcut"
+    assert set(found["content/removed-shortcuts"].needs) >= {f"{at}/own", f"{other}/raw"}
+
+
+def test_excluded_shortcuts_are_left_alone_and_no_shortcuts_are_made_on_request(folder: Path) -> None:
+    """An excluded shortcut is not deleted either, so it stays in the list of the step that deletes."""
+    put_lakehouses(folder, [link("tmp_a", LINKED, "Files"), link("raw", LINKED, "Files")], [])
+    found = steps(packed(manifest(excludeShortcuts="^tmp"), folder, stored=StoredFiles()))
+    assert [step_id.rpartition("/")[2] for step_id in found if "/shortcut/" in step_id] == ["raw"]
+    assert found["content/removed-shortcuts"].spec["lakehouses"][GUID] == ["Tables/raw", "Tables/tmp_a"]
+    none = steps(packed(manifest(shortcuts=False), folder, stored=StoredFiles()))
+    assert not [step_id for step_id in none if "shortcut" in step_id]
+
+
+@pytest.mark.parametrize(
+    ("rows", "what"),
+    [
+        ("{", "is not JSON"),
+        ({}, "must be a list of shortcuts"),
+        ([link("..", LINKED, "Files")], "entry 1: `name`"),
+        ([link("a", LINKED, "Files", at="/Other")], "entry 1: `path`"),
+        ([{"name": "a", "path": "Files", "target": {"type": "OneLake"}}], "entry 1: `target`"),
+        ([link("a", LINKED, "Files"), link("a", LINKED, "Files")], "twice"),
+        ([link(LINKED, LINKED, "Files")], "whose name or path comes from"),
+    ],
+)
+def test_shortcuts_that_cannot_be_made_are_a_problem_with_their_file(folder: Path, rows: Any, what: str) -> None:
+    put_lakehouses(folder, rows, [])
+    with pytest.raises(InvalidInputError) as caught:
+        packed(manifest(), folder, stored=StoredFiles())
+    [problem] = caught.value.problems
+    assert problem.path == "workspace/one.Lakehouse/shortcuts.metadata.json"
+    assert what in problem.message
+
+
+def test_shortcuts_of_a_config_are_made_with_the_feature_of_fabric_cicd(folder: Path) -> None:
+    """Without the feature, fabric-cicd makes none either."""
+    put_lakehouses(folder, [link("tmp_a", LINKED, "Files"), link("raw", LINKED, "Files")], [])
+    text = (
+        f"core: {{workspace_id: {GUID}, repository_directory: workspace}}\npublish: {{shortcut_exclude_regex: ^tmp}}\n"
+    )
+    for features, expected in (("", []), ("features: [enable_shortcut_publish]\n", ["raw"])):
+        (folder / "config.yml").write_text(text + features)
+        found = fabric_cicd.manifest_of(str(folder / "config.yml"), "").manifest
+        made = steps(packed(found, folder, stored=StoredFiles()))
+        assert [step_id.rpartition("/")[2] for step_id in made if "/shortcut/" in step_id] == expected

@@ -58,7 +58,6 @@ constants: {DEFAULT_API_ROOT_URL: "https://api.powerbi.com"}
         "config.yml:18",
         "config.yml:9",
         "config.yml:13",
-        "config.yml:17",
     ]
 
 

@@ -1,0 +1,239 @@
+"""The shortcuts of a repository's lakehouses: kinds `repository_shortcut` and `removed_shortcuts`, to which
+`repository` expands.
+
+A shortcut is a step, so it is created, replaced and restored as one of a manifest. Its part is rendered as a whole,
+because parameters may address it as a whole, and only when the ids of the targets are known. Shortcuts that earlier
+deployments created, and that the part does not list any more, are deleted by one step, which can be compensated;
+shortcuts of people stay.
+"""
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from shared.domain.errors import FabricTransientError, InvalidInputError, Problem
+from shared.domain.fields import Fields
+from shared.domain.item_template import stored_template
+from shared.domain.json import JsonObject, as_list, as_object, canonical, content_hash
+from shared.domain.ports import Fabric
+from shared.domain.ports.deployed import SHORTCUT, identity_of
+from shared.domain.records import Intent, Resource
+from shared.domain.states import IntentAction
+from shared.repository.model import Ref
+from shared.repository.model_json import from_json, to_json
+from shared.repository.render import RenderError, render
+from shared.repository.shortcuts import Shortcut, shortcuts_in
+from shared.steps import items, lookups, shortcuts
+from shared.steps.kind import Call, Details, IfExists, NotYetError, Recall, ResourceKind, Snapshot, VerificationError
+from shared.steps.shortcut import ShortcutKind
+
+
+class RepositoryShortcutKind(ShortcutKind):
+    """Create one shortcut of a lakehouse, or give it another destination."""
+
+    name = "repository_shortcut"
+    about = "One shortcut of a lakehouse; a step of the kind repository expands to it."
+    if_exists = IfExists.UPDATE
+
+    def check(self, spec: Fields) -> None:
+        """Check what is used in addresses; the command line checked the part, and `prepare` checks it once more."""
+        spec.guid("workspaceId", required=True)
+        spec.guid("itemId", required=True)
+        for name in ("path", "name"):
+            spec.text(name, required=True, maximum=1000, refers=True)
+        for name in ("displayName", "identity", "template", "refs", "target", "transform", "isKnown"):
+            spec.raw(name)
+
+    def prepare(self, fabric: Fabric, spec: JsonObject, recall: Recall) -> JsonObject:
+        """Return the spec with the destination that the rendered part has, in place of the part. Raises FabricError,
+        InvalidInputError."""
+        if "template" not in spec:
+            return spec
+        kept = {name: spec[name] for name in spec if name not in ("template", "refs")}
+        wanted = f"{spec['path']}/{spec['name']}"
+        found = next((each for each in _rendered(fabric, spec, recall) if each.key == wanted), None)
+        if found is None:
+            raise _unusable(spec, "it does not have this shortcut once its parameters are replaced")
+        known = recall.of_item(spec["workspaceId"], "", f"{SHORTCUT}/{spec['identity']}/{wanted}")
+        is_known = known is not None and known["isOwn"] and known["id"].lower() == spec["itemId"].lower()
+        return {**kept, "target": found.target, "transform": found.transform, "isKnown": is_known}
+
+    def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
+        """Search the list of all shortcuts of the lakehouse, which answers for all steps of its shortcuts."""
+        for row in shortcuts.of_item(fabric, spec["workspaceId"], spec["itemId"]):
+            if (row["path"], row["name"]) == (spec["path"], spec["name"]):
+                place = f"{spec['itemId'].lower()}/{spec['path']}/{spec['name']}"
+                return Snapshot(Resource(SHORTCUT, place, spec["name"], spec["workspaceId"]), row)
+        return None
+
+    def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
+        wanted, held = (as_object(each.get("transform")) or {} for each in (spec, found.image))
+        has_other = any(held.get(name) != wanted[name] for name in wanted) or (held and not wanted)
+        return [*super().changes(spec, found), *(["transform"] if has_other else [])]
+
+    def details(self, spec: JsonObject, found: Snapshot) -> Details:
+        """Return the two destinations."""
+        old, new = found.image["target"], spec["target"]
+        return Details((), (f"-{_text(old)}", f"+{_text(new)}"), "exact")
+
+    def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
+        is_update = intent.action is IntentAction.UPDATE
+        return [_put(spec, spec["itemId"], spec, replaces=is_update)]
+
+    def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
+        """Check the shortcut as the kind `shortcut`, and return what is noted of it too."""
+        outputs = super().verify(fabric, spec, resource, intent)
+        return {
+            **outputs,
+            "id": spec["itemId"],
+            "type": SHORTCUT,
+            "displayName": f"{spec['path']}/{spec['name']}",
+            "identity": identity_of("", SHORTCUT, f"{spec['identity']}/{spec['path']}/{spec['name']}"),
+            "isOwn": intent.action is IntentAction.CREATE or spec["isKnown"],
+            "sent": canonical(spec["target"]),
+        }
+
+    def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
+        """Return DELETE, or the POST with what was there; nothing if somebody else has changed it since."""
+        if intent.action is IntentAction.CREATE or self.changes(spec, found):
+            return super().compensate(spec, intent, found)
+        return [_put(spec, spec["itemId"], intent.before or {}, replaces=True)]
+
+
+class RemovedShortcutsKind(ResourceKind):
+    """Delete the shortcuts that earlier deployments created and that the repository does not list any more;
+    compensation creates them again."""
+
+    name = "removed_shortcuts"
+    about = "The shortcuts that a repository does not list any more; a step of the kind repository expands to it."
+    if_exists = IfExists.UPDATE
+    keys = ("workspaceId",)
+    outputs = frozenset({"id", "workspaceId"})
+    tracks = ""
+    tracked_fields: Mapping[str, str] = {}
+
+    def check(self, spec: Fields) -> None:
+        spec.guid("workspaceId", required=True)
+        for name in ("repository", "lakehouses", "displayName", "candidates"):
+            spec.raw(name)
+
+    def prepare(self, fabric: Fabric, spec: JsonObject, recall: Recall) -> JsonObject:
+        """Return the spec with the candidates, as earlier deployments of the repository noted them."""
+        listed: Mapping[str, list[str]] = spec["lakehouses"]
+        begins = tuple(identity_of("", SHORTCUT, f"{identity}/") for identity in listed)
+        named = {identity_of("", SHORTCUT, f"{identity}/{key}") for identity in listed for key in listed[identity]}
+        found = [
+            {"identity": note["identity"], "itemId": note["id"], "key": note["name"], "sent": note["sent"]}
+            for note in recall.of_step(spec["workspaceId"], spec["repository"])
+            if note["type"] == SHORTCUT
+            and note["isOwn"]
+            and note["identity"].startswith(begins)
+            and note["identity"] not in named
+        ]
+        return {**{name: spec[name] for name in spec if name != "lakehouses"}, "candidates": found}
+
+    def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
+        """Return the candidates that still are as they were deployed: one that somebody changed since is not ours.
+
+        `taken` are the candidates of whose name there is a shortcut, whatever its destination; `items` are the ids of
+        their lakehouses that exist.
+        """
+        place, wanted = spec["workspaceId"], spec["candidates"]
+        there = {row.get("id", "").lower() for row in fabric.list(items.items_path(spec))} if wanted else set[str]()
+        image: dict[str, list[Any]] = {"shortcuts": [], "taken": [], "items": []}
+        for item_id in sorted({each["itemId"] for each in wanted if each["itemId"].lower() in there}):
+            own = {each["key"]: each for each in wanted if each["itemId"] == item_id}
+            image["items"].append(item_id)
+            for row in shortcuts.of_item(fabric, place, item_id):
+                each = own.get(f"{row['path']}/{row['name']}")
+                if each is None:
+                    continue
+                image["taken"].append(each["identity"])
+                if shortcuts.is_same_target(row["target"], json.loads(each["sent"])):
+                    image["shortcuts"].append({**row, "itemId": item_id, "identity": each["identity"]})
+        resource = Resource("Shortcuts", f"{place}/{spec['repository']}", "removed shortcuts", place)
+        return Snapshot(resource, {**image})
+
+    def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
+        return ["shortcuts"] if found.image["shortcuts"] else []
+
+    def details(self, spec: JsonObject, found: Snapshot) -> Details:
+        files = [f"{row['path']}/{row['name']} deleted" for row in found.image["shortcuts"]]
+        return Details(tuple(files), (), "exact")
+
+    def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
+        place = spec["workspaceId"]
+        return [shortcuts.delete_call(place, row["itemId"], row["path"], row["name"]) for row in _rows(intent)]
+
+    def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
+        raise NotImplementedError("the step creates nothing")
+
+    def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
+        """Return False: the step creates nothing."""
+        return False
+
+    def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
+        """Check that no list shows them, and return which notes do not hold any more."""
+        found = self.find(fabric, spec)
+        has_changed = intent.action is not IntentAction.ADOPT
+        left: list[JsonObject] = found.image["shortcuts"] if found is not None and has_changed else []
+        if left:
+            raise VerificationError(f"Fabric still shows the shortcut {left[0]['path']}/{left[0]['name']}")
+        removed = [each["identity"] for each in spec["candidates"]]
+        return {"id": resource.id, "workspaceId": spec["workspaceId"], "removed": removed}
+
+    def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
+        return self.find(fabric, spec)
+
+    def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
+        """Return the calls that create those again whose lakehouse is there and whose name is free."""
+        taken, there = set(found.image["taken"]), set(found.image["items"])
+        rows = [row for row in _rows(intent) if row["itemId"] in there and row["identity"] not in taken]
+        return [_put(spec, row["itemId"], row) for row in rows]
+
+
+def _text(target: JsonObject) -> str:
+    """Return a destination as one line."""
+    for kind, place in target.items():
+        members = as_object(place) or {}
+        return " ".join([kind, *(f"{name}={members[name]}" for name in sorted(members))])
+    return "a destination that cannot be named"
+
+
+def _put(spec: JsonObject, item_id: str, row: JsonObject, *, replaces: bool = False) -> Call:
+    place = (spec["workspaceId"], item_id, row["path"], row["name"])
+    return shortcuts.put_call(*place, row["target"], replaces=replaces, transform=row.get("transform"))
+
+
+def _rows(intent: Intent) -> list[Any]:
+    return as_list((intent.before or {}).get("shortcuts")) or []
+
+
+def _rendered(fabric: Fabric, spec: JsonObject, recall: Recall) -> Iterator[Shortcut]:
+    values = {str(content_hash(each["ref"])): _value(fabric, spec, each) for each in spec["refs"]}
+
+    def value_of(ref: Ref) -> str:
+        return values[content_hash(to_json(ref))]
+
+    try:
+        [part] = stored_template(spec, recall.payload)["parts"]
+        raw = part.get("content")
+        content = recall.payload(part["sha256"]) if raw is None else base64.b64decode(raw)
+        yield from shortcuts_in(render(content, True, from_json(part["replacements"]), value_of).decode())
+    except (KeyError, TypeError, ValueError, RenderError) as error:
+        raise _unusable(spec, str(error)) from None
+
+
+def _value(fabric: Fabric, spec: JsonObject, each: JsonObject) -> str:
+    if "value" in each:
+        return each["value"]
+    try:
+        return lookups.value_of(fabric, spec["workspaceId"], from_json(each["ref"]))
+    except NotYetError as error:
+        raise FabricTransientError(str(error), call="look up a reference") from None
+
+
+def _unusable(spec: JsonObject, why: str) -> InvalidInputError:
+    what = f"the shortcuts of lakehouse '{spec['displayName']}' cannot be used: {why}"
+    return InvalidInputError([Problem("$.with.template", what)])

@@ -1,0 +1,98 @@
+"""The actions of a repository in a schedule, beside its definitions: shortcuts between its lakehouses.
+
+Everything here is drawn from random generators of its own, so that the rest of a seed's schedule stays the same.
+"""
+
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from local.fabric_simulator.shortcuts import OneLakePaths
+from local.fabric_simulator.store import Item, Workspace
+from shared.domain.records import StepRecord
+from shared.domain.states import DeploymentState, IntentAction, StepState
+from tests.simulation import repositories
+from tests.simulation.world import World
+
+_KEPT = (DeploymentState.SUCCEEDED, DeploymentState.FAILED)
+_LINKS: tuple[str, ...] = ("orders", "customers", "prices", "stock")
+
+
+@dataclass
+class ActionsInSchedule:
+    """The actions of a seed's repository. `by_hand` are the shortcuts that people made, by lakehouse and name, with the
+    item that each points to."""
+
+    world: World
+    chance: random.Random
+    is_on: bool
+    by_hand: dict[tuple[str, str], str] = field(default_factory=lambda: dict[tuple[str, str], str]())
+
+    @classmethod
+    def of(cls, seed: int, world: World) -> "ActionsInSchedule":
+        """Draw it from the seed: half of the repositories have shortcuts."""
+        chance = random.Random(f"{seed}/actions")
+        return cls(world, chance, chance.random() < 0.5)
+
+    def items(self) -> list[dict[str, Any]]:
+        """Return two lakehouses of a repository, one with shortcuts into the other; people may have made one before."""
+        if not self.is_on:
+            return []
+        self.world.occurred["shortcuts of a repository"] += 1
+        names = self.chance.sample(_LINKS, self.chance.randint(0, 3))
+        if self.chance.random() < 0.3:
+            self._put_by_hand(self.chance.choice(_LINKS))
+        targets = dict.fromkeys(names, "raw_lake")
+        clean = repositories.lakehouse(self.world.blobs, "clean_lake", targets)
+        return [clean, repositories.lakehouse(self.world.blobs, "raw_lake", {})]
+
+    def _put_by_hand(self, name: str) -> None:
+        for workspace, item in self._lakehouses():
+            if (item.id, name) in self.by_hand:
+                continue
+            place = {"workspaceId": workspace.id, "itemId": item.id, "path": "Files"}
+            row = {"name": name, "path": "Files", "target": {"type": "OneLake", "oneLake": place}}
+            item.part(OneLakePaths).shortcuts[("Files", name)] = row
+            self.by_hand[(item.id, name)] = item.id
+            self.world.occurred["shortcut made by hand"] += 1
+
+    def _lakehouses(self) -> Iterator[tuple[Workspace, Item]]:
+        for workspace in self.world.model.store.workspaces.values():
+            yield from ((workspace, item) for item in workspace.standing() if item.name == "clean_lake")
+
+    def violations(self, ids: list[str]) -> Iterable[str]:
+        """Check that the last deployment that was kept has the shortcuts that it lists, that no other deployment left
+        one, and that those of people are there unless one that was kept has changed them."""
+        kept = sorted(
+            (d for d in ids if self.world.state(d) in _KEPT),
+            key=lambda d: str(self.world.journal.header(d).record.started_at),
+        )
+        rows = {d: self._rows(d) for d in kept}
+        known = {r.resource.id for d in kept for r in rows[d] if r.resource is not None and _may_be_there(r)}
+        for _, item in self._lakehouses():
+            shortcuts = item.part(OneLakePaths).shortcuts
+            for path, name in shortcuts:
+                if f"{item.id}/{path}/{name}" not in known and (item.id, name) not in self.by_hand:
+                    yield f"the shortcut {name} of {item.id} exists, and no deployment accounts for it"
+            for (item_id, name), target in self.by_hand.items():
+                shown = shortcuts.get(("Files", name))
+                if item_id != item.id or f"{item.id}/Files/{name}" in known:
+                    continue
+                if shown is None or shown["target"]["oneLake"]["itemId"] != target:
+                    yield f"the shortcut {name} that somebody made is {shown}"
+            for row in rows[kept[-1]] if kept and self.world.state(kept[-1]) is DeploymentState.SUCCEEDED else ():
+                if row.resource is None or not row.resource.id.startswith(f"{item.id}/"):
+                    continue
+                if row.state is StepState.SUCCEEDED and ("Files", row.resource.name) not in shortcuts:
+                    yield f"{kept[-1]} succeeded, and the shortcut {row.resource.name} is not there"
+
+    def _rows(self, deployment_id: str) -> list[StepRecord]:
+        rows = [s.record for s in self.world.journal.steps(deployment_id)]
+        return [row for row in rows if row.kind == "repository_shortcut"]
+
+
+def _may_be_there(row: StepRecord) -> bool:
+    """Return True if a step may have made or changed its shortcut, and has not taken it back."""
+    is_own = row.intent is not None and row.intent.action is not IntentAction.ADOPT
+    return is_own and row.state not in (StepState.COMPENSATED, StepState.SKIPPED)

@@ -21,6 +21,8 @@ class SimulatorSettings:
     paused_capacity: str = ""
     known_principals: list[str] | None = None
     capacity_assignment_seconds: float = 0.0
+    capacity_shown_late: bool = False
+    """Show a workspace's earlier capacity until the assignment has ended. Synthetic: recorded ones end at once."""
     list_lag_seconds: float = 0.0
     job_retry_seconds: float = 60.0
     companion_seconds: float = 0.0
@@ -72,6 +74,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "paused_capacity": ("'', '400', '404' or '500'", lambda v: isinstance(v, str) and v in ("", "400", "404", "500")),
     "known_principals": ("null or a list of ids", lambda v: v is None or _is_strings(v)),
     "capacity_assignment_seconds": _SECONDS,
+    "capacity_shown_late": ("true or false", lambda v: isinstance(v, bool)),
     "list_lag_seconds": _SECONDS,
     "companion_seconds": _SECONDS,
     "job_retry_seconds": _SECONDS,

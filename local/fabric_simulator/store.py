@@ -60,6 +60,8 @@ class Workspace(Parts):
     name: str
     description: str
     capacity_id: str | None
+    earlier_capacity_id: str | None = None
+    """The capacity that it leaves at `assigned_at`."""
     items: dict[str, Item] = field(default_factory=lambda: dict[str, Item]())
     roles: dict[str, dict[str, str]] = field(default_factory=lambda: dict[str, dict[str, str]]())
     reserved: dict[tuple[str, str], float] = field(default_factory=lambda: dict[tuple[str, str], float]())

@@ -19,9 +19,11 @@ def shown(world: World, workspace: Workspace) -> Body:
     """Return a workspace as lists and creations show it."""
     body: Body = {"id": workspace.id, "displayName": workspace.name, "description": workspace.description}
     body["type"] = workspace.type
-    if workspace.capacity_id:
-        body["capacityId"] = workspace.capacity_id
-        body["capacityRegion"] = world.region(workspace.capacity_id)
+    is_early = world.settings.capacity_shown_late and world.clock() < workspace.assigned_at
+    capacity = workspace.earlier_capacity_id if is_early else workspace.capacity_id
+    if capacity:
+        body["capacityId"] = capacity
+        body["capacityRegion"] = world.region(capacity)
     if workspace.part(InDomain).domain_id:
         body["domainId"] = workspace.part(InDomain).domain_id
     applied = tags.shown(workspace)
@@ -124,16 +126,22 @@ def assign(world: World, request: Request, workspace_id: str) -> Answer:
     capacity = _capacity(world, request.json())
     if capacity is None:
         raise ApiError(400, "InvalidInput", "The capacityId field is required.")
-    workspace.capacity_id = capacity
-    workspace.assigned_at = world.clock() + world.scaled(world.settings.capacity_assignment_seconds)
-    return Answer(202, empty=True)
+    return _assigned(world, workspace, capacity)
 
 
 def unassign(world: World, request: Request, workspace_id: str) -> Answer:
     """Answer POST unassignFromCapacity, in the same way."""
     workspace = world.workspace(workspace_id)
     world.needs_admin(workspace)
-    workspace.capacity_id, workspace.assigned_at = None, world.clock()
+    return _assigned(world, workspace, None)
+
+
+def _assigned(world: World, workspace: Workspace, capacity: str | None) -> Answer:
+    """Assign a workspace from now on; the assignment before it may not have ended."""
+    if world.clock() >= workspace.assigned_at:
+        workspace.earlier_capacity_id = workspace.capacity_id
+    workspace.capacity_id = capacity
+    workspace.assigned_at = world.clock() + world.scaled(world.settings.capacity_assignment_seconds)
     return Answer(202, empty=True)
 
 

@@ -5,7 +5,7 @@ the one place where the intent is journaled first, the claim is held, and a lost
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -213,7 +213,15 @@ class StepKind(KindRules, Protocol):
         ...
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
-        """Return the calls that delete what was created, or restore the before-image of what was updated."""
+        """Return the calls that delete what was created, or restore the before-image of what was updated.
+
+        Raises NotYetError while what is shown may still change by itself.
+        """
+        ...
+
+    def check_compensated(self, fabric: Fabric, spec: JsonObject, resource: Resource, calls: Sequence[Call]) -> None:
+        """Raise NotYetError while Fabric still carries out these calls of `compensate`, which it has accepted without
+        an operation; FabricError if it could not."""
         ...
 
 
@@ -252,6 +260,9 @@ class ResourceKind:
     def guard(self, fabric: Fabric, resource: Resource, own: Own) -> list[Found]:
         """Return an empty list: nothing of others is inside an item or a role, as far as the API shows."""
         return []
+
+    def check_compensated(self, fabric: Fabric, spec: JsonObject, resource: Resource, calls: Sequence[Call]) -> None:
+        """Do nothing: the calls have had their effects when Fabric answers."""
 
 
 class ElsewhereKind:

@@ -1,6 +1,6 @@
 """Kind `workspace`: a workspace by its name, which is unique in the tenant; its case does not matter."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject
@@ -8,12 +8,12 @@ from shared.domain.names import same_name
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
+from shared.steps import capacity
 from shared.steps.companions import Found, Own, proven
 from shared.steps.kind import (
     Call,
     GuardError,
     IfExists,
-    NotYetError,
     ResourceKind,
     Snapshot,
     VerificationError,
@@ -29,8 +29,6 @@ NAME_LIMIT = 256
 DESCRIPTION_LIMIT = 4000
 """Characters of a workspace's description. Source: published OpenAPI, CreateWorkspaceRequest.description."""
 RESERVED_NAME = "admin monitoring"
-CAPACITY_SECONDS = 2.0
-"""Usual duration of a capacity assignment. Recorded reads right after the call already show `Completed`."""
 
 
 class WorkspaceKind(ResourceKind):
@@ -89,7 +87,7 @@ class WorkspaceKind(ResourceKind):
         changes = _changes(spec, before)
         if "description" in changes:
             changes["description"] = keep_marker(spec["description"], before.get("description", ""))
-        return _calls(f"/workspaces/{intent.before_id}", changes)
+        return _calls(intent.before_id or "", changes)
 
     def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
         return Resource("Workspace", answer["id"], answer.get("displayName", spec["displayName"]))
@@ -103,12 +101,8 @@ class WorkspaceKind(ResourceKind):
         shown = fabric.get(f"/workspaces/{resource.id}")
         if intent.action is not IntentAction.ADOPT:
             image = _image(shown)
-            if (spec.get("capacityId") or "").lower() and shown.get("capacityAssignmentProgress") == "InProgress":
-                raise NotYetError("the capacity is being assigned", CAPACITY_SECONDS)
-            if shown.get("capacityAssignmentProgress") == "Failed" and spec.get("capacityId"):
-                raise VerificationError(
-                    f"Fabric could not assign the capacity {spec['capacityId']}; check that it is running"
-                )
+            if spec.get("capacityId"):
+                capacity.check_assigned(shown, spec["capacityId"])
             wrong = sorted(_changes(spec, image))
             if wrong:
                 raise VerificationError(f"workspace {resource.id}: Fabric shows a different {' and '.join(wrong)}")
@@ -143,16 +137,22 @@ class WorkspaceKind(ResourceKind):
         return companions
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
-        """Return DELETE, or the calls that restore description and capacity."""
-        path = f"/workspaces/{found.resource.id}"
+        """Return DELETE, or the calls that restore description and capacity where they differ. Raises NotYetError."""
         if intent.action is IntentAction.CREATE:
-            return [Call("DELETE", path, "workspace")]
+            return [Call("DELETE", f"/workspaces/{found.resource.id}", "workspace")]
         before = intent.before or {}
-        return _calls(path, {name: before[name] for name in _changes(spec, before)})
+        if "capacityId" in _changes(spec, before):
+            capacity.check_over(found.image)
+        changed = {name: before[name] for name in _changes(spec, before)}
+        return _calls(found.resource.id, {name: old for name, old in changed.items() if found.image[name] != old})
+
+    def check_compensated(self, fabric: Fabric, spec: JsonObject, resource: Resource, calls: Sequence[Call]) -> None:
+        """Wait until the earlier capacity is assigned. Raises NotYetError, FabricError."""
+        capacity.check_restored(fabric, resource.id, calls)
 
 
 def _image(shown: JsonObject) -> JsonObject:
-    return {"description": shown.get("description", ""), "capacityId": shown.get("capacityId", "")}
+    return {"description": shown.get("description", ""), **capacity.image(shown)}
 
 
 def _snapshot(row: JsonObject, shown: JsonObject) -> Snapshot:
@@ -171,14 +171,12 @@ def _changes(spec: JsonObject, image: JsonObject) -> JsonObject:
     return changes
 
 
-def _calls(path: str, changes: JsonObject) -> list[Call]:
+def _calls(workspace_id: str, changes: JsonObject) -> list[Call]:
+    """Return PATCH and the assignment: Fabric silently ignores a capacityId in a PATCH."""
     calls: list[Call] = []
     if "description" in changes:
-        calls.append(Call("PATCH", path, "workspace", {"description": changes["description"]}))
-    if changes.get("capacityId"):
-        # A PATCH of capacityId is silently ignored by Fabric; only assignToCapacity moves a workspace.
-        body = {"capacityId": changes["capacityId"]}
-        calls.append(Call("POST", f"{path}/assignToCapacity", "capacity", body))
-    elif "capacityId" in changes:
-        calls.append(Call("POST", f"{path}/unassignFromCapacity", "capacity"))
+        body: JsonObject = {"description": changes["description"]}
+        calls.append(Call("PATCH", f"/workspaces/{workspace_id}", "workspace", body))
+    if "capacityId" in changes:
+        calls.append(capacity.call(workspace_id, changes["capacityId"]))
     return calls

@@ -1,6 +1,6 @@
 """Kinds `capacity_assignment`, `domain_assignment` and `spark_settings`: what a workspace has one of."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.fields import Fields, Words
@@ -8,9 +8,9 @@ from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.steps.kind import Call, NotYetError, Snapshot, VerificationError
+from shared.steps import capacity
+from shared.steps.kind import Call, Snapshot
 from shared.steps.setting import SettingKind
-from shared.steps.workspace import CAPACITY_SECONDS
 
 _SPARK_MEMBERS = ("automaticLog", "environment", "highConcurrency", "job", "pool")
 """Source: published OpenAPI, UpdateWorkspaceSparkSettingsRequest."""
@@ -29,28 +29,28 @@ class CapacityAssignmentKind(SettingKind):
 
     def read(self, fabric: Fabric, spec: JsonObject) -> tuple[str, JsonObject]:
         shown = _workspace(fabric, spec)
-        return shown.get("displayName", ""), {"capacityId": shown.get("capacityId", "")}
+        return shown.get("displayName", ""), capacity.image(shown)
 
     def wanted(self, spec: JsonObject) -> JsonObject:
         return {"capacityId": spec["capacityId"]}
 
     def set(self, spec: JsonObject, values: JsonObject) -> list[Call]:
-        """Return assignToCapacity, or unassignFromCapacity for no capacity: a 202 without an operation."""
-        path = f"/workspaces/{spec['workspaceId']}"
-        if not values["capacityId"]:
-            return [Call("POST", f"{path}/unassignFromCapacity", "capacity", is_followed=False)]
-        return [Call("POST", f"{path}/assignToCapacity", "capacity", dict(values), is_followed=False)]
+        return [capacity.call(spec["workspaceId"], values["capacityId"])]
 
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
         """Wait until the assignment has ended. Raises NotYetError, VerificationError."""
-        progress = _workspace(fabric, spec).get("capacityAssignmentProgress")
-        if intent.action is not IntentAction.ADOPT and progress == "InProgress":
-            raise NotYetError("the capacity is being assigned", CAPACITY_SECONDS)
-        if intent.action is not IntentAction.ADOPT and progress == "Failed":
-            raise VerificationError(
-                f"Fabric could not assign the capacity {spec['capacityId']}; check that it is running"
-            )
+        if intent.action is not IntentAction.ADOPT:
+            capacity.check_assigned(_workspace(fabric, spec), spec["capacityId"])
         return {**super().verify(fabric, spec, resource, intent), "capacityId": spec["capacityId"]}
+
+    def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
+        """Return the call that assigns the earlier capacity, if that of the step is assigned. Raises NotYetError."""
+        capacity.check_over(found.image)
+        return super().compensate(spec, intent, found)
+
+    def check_compensated(self, fabric: Fabric, spec: JsonObject, resource: Resource, calls: Sequence[Call]) -> None:
+        """Wait until the earlier capacity is assigned. Raises NotYetError, FabricError."""
+        capacity.check_restored(fabric, spec["workspaceId"], calls)
 
 
 class DomainAssignmentKind(SettingKind):

@@ -15,6 +15,7 @@ from functools import partial
 
 from shared.domain.errors import FabricError, FabricNotFoundError, FabricRefusedError, SagaError
 from shared.domain.json import JsonObject
+from shared.domain.polling import poll_delay_seconds
 from shared.domain.ports import OperationStatus
 from shared.domain.records import Intent, Operation, RecordedError, StepChanges
 from shared.domain.remedies import recorded
@@ -24,7 +25,7 @@ from shared.saga.step import companions, operations, runs
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
 from shared.steps.companions import Found
-from shared.steps.kind import GuardError, Snapshot
+from shared.steps.kind import GuardError, NotYetError, Snapshot
 from shared.steps.parents import unless_gone
 from shared.steps.run_kind import RunKind
 
@@ -47,6 +48,9 @@ def advance(d: Delivery) -> Attempt:
     d.claim(started, "compensate it" if started else "")
     try:
         return _compensate(d, intent)
+    except NotYetError as error:
+        waited = (d.services.clock.now() - (d.step.compensation_started_at or d.now)).total_seconds()
+        return Reschedule(poll_delay_seconds(error.expected_seconds, waited), str(error))
     except (FabricError, GuardError) as error:
         return _retry_or_fail(d, error)
 
@@ -155,6 +159,7 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: JsonObject) -> Att
             return Reschedule(operations.first_delay(d, started.kind), changes={"operation": started})
     if calls and (waiting := runs.check_stopped(d, spec, found, len(calls))) is not None:
         return waiting
+    d.kind.check_compensated(d.fabric, spec, found.resource, calls)
     if isinstance(d.kind, RunKind):
         return companions.settle(d, d.kind.compensated(spec, found))
     done = f"deleted{companions.with_it(going)}" if intent.action is IntentAction.CREATE else "restored as it was"

@@ -8,11 +8,12 @@ from typing import Any
 from unittest.mock import patch
 
 from shared.domain.errors import ConflictError
-from shared.domain.messages import STEP_EVENT
+from shared.domain.messages import STEP_EVENT, Direction
 from shared.domain.ports import Versioned
 from shared.domain.records import Intent
 from shared.domain.states import IntentAction, StepState
 from shared.saga.command import resume
+from shared.saga.orchestration.progress import Progress
 from shared.saga.step import backward, forward, specs
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Reschedule, Settle
@@ -236,6 +237,23 @@ def companion_trusted_by_its_name() -> Generator[None]:
 
 
 @contextmanager
+def compensated_before_what_needs_it_through_others() -> Generator[None]:
+    """Begin a compensation as soon as the steps that need this one directly are compensated."""
+
+    take_ready = Progress.take_ready
+
+    def hasty(self: Any) -> list[int]:
+        if self.direction is Direction.BACKWARD:
+            gone = (StepState.COMPENSATED, StepState.SKIPPED)
+            self._left = [sum(self.states[n] not in gone for n in needing) for needing in self._dependents]
+            self._candidates = set(range(len(self.states)))
+        return take_ready(self)
+
+    with patch.object(Progress, "take_ready", hasty):
+        yield
+
+
+@contextmanager
 def eventhouse_without_a_guard() -> Generator[None]:
     """Delete an eventhouse whatever databases are in it."""
     with patch.object(eventhouse, "guard", lambda *_: list[Any]()):
@@ -259,6 +277,7 @@ BUGS: dict[str, Bug] = {
         sweeper_trusts_the_engine,
         companion_trusted_by_its_name,
         eventhouse_without_a_guard,
+        compensated_before_what_needs_it_through_others,
     )
 }
 FOUND_AT: dict[str, int] = {

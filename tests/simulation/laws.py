@@ -197,10 +197,11 @@ def _others_are_as_they_were(
 
 
 def _history_is_lawful(world: World) -> Iterable[str]:
-    """Check that every move is legal and starts from the recorded state, and that a step begins only when its needs are
-    met."""
+    """Check that every move is legal and starts from the recorded state, that a step begins only when its needs are
+    met, and that nothing which needs it, directly or through others, is left when its compensation begins."""
     states: dict[tuple[str, int], StepState] = {}
     headers: dict[str, DeploymentState] = {}
+    needs: dict[str, dict[int, set[int]]] = {}
     for before, after in world.journal.history:
         if isinstance(after, DeploymentRecord):
             assert isinstance(before, DeploymentRecord)
@@ -220,7 +221,25 @@ def _history_is_lawful(world: World) -> Iterable[str]:
             unmet = [n for n in after.needed if states.get((after.deployment_id, n)) is not StepState.SUCCEEDED]
             if unmet:
                 yield f"{key} began before its needs {unmet} had succeeded"
+        if before.state is not StepState.COMPENSATING and after.state is StepState.COMPENSATING:
+            if key[0] not in needs:
+                needs[key[0]] = {row.record.ordinal: set(row.record.needed) for row in world.journal.steps(key[0])}
+            others = _dependents(needs[key[0]], after.ordinal)
+            needing = [n for n in sorted(others) if states.get((key[0], n)) not in _NOTHING_LEFT]
+            if needing:
+                yield f"{key} was being compensated before {needing}, which need it"
         states[key] = after.state
+
+
+def _dependents(needs: dict[int, set[int]], ordinal: int) -> set[int]:
+    """Return the ordinals of the steps that need a step, directly or through others."""
+    found, left = set[int](), [ordinal]
+    while left:
+        of = left.pop()
+        new = {other for other, wanted in needs.items() if of in wanted} - found
+        found |= new
+        left += new
+    return found
 
 
 def _news_is_true_and_complete(world: World, ids: list[str]) -> Iterable[str]:

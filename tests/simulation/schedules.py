@@ -453,8 +453,11 @@ def _calm(world: World, other_actors: OtherActors, ids: list[str], chance: rando
         other_actors.appear()
     for _ in range(4):
         world.clock.advance(max(world.policy.orphan_grace_seconds, MAX_OPERATION.total_seconds()) + 1)
-        tasks = [world.sweep().tasks for _ in range(3)]
-        if all(world.has_ended(d) for d in ids) and not tasks[-1]:
+        swept = [world.sweep() for _ in range(3)]
+        if swept[-1].orphans_left:  # health names them: something of other actors is in them
+            other_actors.remove_blocking_items()
+            swept.append(world.sweep())
+        if all(world.has_ended(d) for d in ids) and not swept[-1].tasks:
             break
         world.run(*ids, hours=1.0)  # A deployment that was retired while its target was locked is rolled back now.
         if not all(world.has_ended(d) for d in ids):

@@ -5,10 +5,14 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from local.fabric_simulator import control
 from shared.domain.states import DeploymentState
+from shared.saga.audit import verify
 from shared.saga.sweep import orphans
 from shared.steps.marker import marker_of, with_marker
+from tests.simulation import test_companions as companions
 from tests.simulation.edges import IDENTITY
 from tests.simulation.test_laws import MEDALLION, WHOLE, failing
 from tests.simulation.world import World
@@ -54,6 +58,36 @@ def test_sweep_deletes_what_our_late_call_created() -> None:
     assert orphan in reasons
     assert "1 orphan(s) deleted" in reasons
     assert world.sweep().counts() == {**dict.fromkeys(swept.counts(), 0)}
+
+
+@pytest.mark.law(1, 2)
+def test_orphan_that_must_stay_is_reported_by_each_sweep_and_stops_no_other() -> None:
+    """Somebody's database is in a late eventhouse (seed 7000560). The late lakehouse is deleted; the eventhouse is
+    deleted when they have removed the database."""
+    world = World()
+    place = workspace(world)
+    house = {"id": "house", "type": "Eventhouse", "displayName": "telemetry"}
+    world.submit(companions.manifest({"id": "load", "type": "Notebook", "displayName": "load"}, house))
+    assert world.run() == [DeploymentState.COMPENSATED]
+    # The sweeper comes to the eventhouse first: its step is the later one.
+    rows = [("Notebook", "load", "load"), ("Eventhouse", "telemetry", "house")]
+    items = [
+        {"type": item_type, "displayName": name, "description": with_marker("", marker_of("d", step))}
+        for item_type, name, step in rows
+    ]
+    made = control.seed(world.model, {"workspaces": [{"id": place, "items": items}]})["workspaces"][0]["items"]
+    for each in [i for i in world.model.store.workspaces[place].items.values() if i.type == "KQLDatabase"]:
+        companions.delete_item(world, each)
+    foreign = companions.in_eventhouse(world, "theirs")
+    pass_grace(world)
+    for count in (2, 1, 1):
+        swept = world.sweep()
+        assert (swept.orphans_left, len(swept.orphans), swept.failed) == ([made[1]], count, ["d"])
+        assert world.names() == {"sales": ["telemetry", "theirs"]}
+    companions.delete_item(world, foreign)
+    assert world.sweep().orphans_left == []
+    assert world.names() == {"sales": []}
+    assert verify.verify(verify.read(world.journal, "d")).differences == ()
 
 
 def test_sweep_finds_an_item_that_takes_hours_to_appear() -> None:

@@ -26,7 +26,7 @@ from functools import partial
 
 from shared import tracing
 from shared.domain.actors import SWEEPER
-from shared.domain.errors import ConflictError, SagaError
+from shared.domain.errors import ConflictError, FabricError, SagaError
 from shared.domain.messages import COMMAND_EVENT
 from shared.domain.ports import Change, Locks, Orchestrations
 from shared.domain.records import DeploymentRecord, StepRecord
@@ -41,6 +41,7 @@ from shared.saga.step.delivery import Services
 from shared.saga.step.operations import MAX_OPERATION
 from shared.saga.sweep.orphans import about, awaits_orphan_check, delete_orphan, find_orphans, prove_companions
 from shared.saga.sweep.quarantine import delete_quarantined
+from shared.steps.kind import GuardError
 
 log = logging.getLogger(__name__)
 
@@ -290,7 +291,10 @@ class _Run:
     def delete_orphans(
         self, record: DeploymentRecord, holder: str, concerns: Callable[[StepRecord], bool] = lambda _: True
     ) -> int:
-        """Find and delete the orphans of the compensated steps that it concerns, and return their number."""
+        """Find and delete the orphans of the compensated steps that it concerns, and return their number.
+
+        One that Fabric or its guard refuses stops no other. Raises the first such error at the end, and ConflictError.
+        """
         services = self.services
         if not self.dry_run:
             prove_companions(services, record, concerns)
@@ -298,11 +302,21 @@ class _Run:
         ids = [orphan.found.resource.id for orphan in orphans]
         self.report.orphans += ids
         self.report.orphans_left += ids
+        refused: FabricError | GuardError | None = None
         for orphan in orphans:
             services.telemetry.event(Event.ORPHAN_FOUND, about(orphan))
-            if not self.dry_run:
+            if self.dry_run:
+                continue
+            try:
                 delete_orphan(services, record, orphan, lambda: self.prove_target(record.target, holder))
+            except (FabricError, GuardError) as error:
+                step = orphan.step
+                log.warning("deployment %s: the orphan of step %s stays: %s", step.deployment_id, step.step_id, error)
+                refused = refused or error
+            else:
                 self.report.orphans_left.remove(orphan.found.resource.id)
+        if refused is not None:
+            raise refused
         return len(orphans)
 
     def _check_orphans(self, record: DeploymentRecord, holder: str) -> None:

@@ -8,92 +8,24 @@ A companion carries no marker. An item counts as a companion only if all of this
   maker's;
 - if it is named after its maker: nothing of that name existed before the maker was created, Fabric itself says that the
   two belong together, and if that was read when the maker was verified, the item still has the id that was read then;
-- if its name has a time: the maker was created at that time, and no more such items than makers fit it.
+- if its name has a time: the maker was created at that time, and no more such items than makers fit it, now or when
+  they were first counted (staging.py).
 
 Tables and files prove nothing, because Fabric fills staging items by itself (ADR 17).
 """
 
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 
 from shared.domain.errors import FabricAuthError, FabricNotFoundError, FabricRefusedError
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric
-from shared.domain.records import Resource, StepRecord
-from shared.domain.states import IntentAction
+from shared.domain.records import Resource
 from shared.steps.companion_types import COMPANIONS, SQL_ENDPOINT, Companion
+from shared.steps.makers import Found, Maker, resource_of
+from shared.steps.staging import looks_stamped, stamped
 
-_SLACK = timedelta(seconds=5)
-"""How much the clocks of Fabric and of this app may differ."""
-_STAMP = re.compile("[0-9]{14}")
 _NEVER = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Maker:
-    """An item that a step created between `since` and `until`.
-
-    `beside` maps types to the ids of items that had a companion's name before that; it is None if nobody looked. `made`
-    maps types to the ids of the companions that Fabric named when the item was verified, or before it was deleted.
-    `folder_id` is the folder in which the item was created.
-    """
-
-    step_id: str
-    resource: Resource
-    since: datetime
-    until: datetime
-    beside: JsonObject | None = None
-    made: JsonObject | None = None
-    folder_id: str = ""
-
-    @property
-    def companions_shown_at(self) -> datetime:
-        """Return when all companions that outlive it are shown; `until` if it has none."""
-        outliving = [c.shown_within for c in COMPANIONS.get(self.resource.type, ()) if c.outlives]
-        return self.until + timedelta(seconds=max(outliving, default=0.0))
-
-
-@dataclass(frozen=True)
-class OwnItems:
-    """The items that a deployment created: those to which Fabric adds companions, and the ids of all."""
-
-    makers: Sequence[Maker] = ()
-    ids: frozenset[str] = frozenset()
-
-
-type Own = Callable[[], OwnItems]
-"""Returns the items that a deployment created. It is called only if they are needed."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """A companion, and the step that created its maker."""
-
-    resource: Resource
-    step_id: str
-    outlives: bool
-
-    def __str__(self) -> str:
-        return f"{self.resource.type} '{self.resource.name}' ({self.resource.id})"
-
-
-def maker_of(row: StepRecord) -> Maker | None:
-    """Return the item that a step created, if Fabric adds companions to it."""
-    if (
-        row.resource is None
-        or row.intent is None
-        or row.intent.action is not IntentAction.CREATE
-        or row.started_at is None
-    ):
-        return None
-    if row.resource.type not in COMPANIONS:
-        return None
-    until = row.finished_at or row.compensation_started_at or row.started_at
-    folder = str(row.spec.get("folderId") or "")
-    return Maker(row.step_id, row.resource, row.started_at, until, row.intent.beside, row.intent.made, folder)
 
 
 def proven(fabric: Fabric, makers: Sequence[Maker], rows: Iterable[JsonObject], workspace_id: str) -> list[Found]:
@@ -106,13 +38,13 @@ def proven(fabric: Fabric, makers: Sequence[Maker], rows: Iterable[JsonObject], 
     untouched = _untouched(everything, {maker.folder_id.lower() for maker in inside})
     found = [
         *_named(fabric, inside, untouched, workspace_id),
-        *_stamped(inside, untouched, everything, workspace_id),
+        *stamped(inside, untouched, everything, workspace_id),
     ]
     lakehouses = {f.resource.name: f for f in found if f.resource.type == "Lakehouse"}
     for row in untouched:
         lakehouse = lakehouses.get(row.get("displayName") or "")
         if row.get("type") == SQL_ENDPOINT and lakehouse is not None:
-            found.append(Found(_resource(row, workspace_id), lakehouse.step_id, outlives=False))
+            found.append(Found(resource_of(row, workspace_id), lakehouse.step_id, outlives=False))
     return found
 
 
@@ -137,10 +69,6 @@ def _is_described(row: JsonObject) -> bool:
     return bool(row.get("description")) and row["description"] != own
 
 
-def _resource(row: JsonObject, workspace_id: str) -> Resource:
-    return Resource(row["type"], row["id"], row["displayName"], workspace_id)
-
-
 def _slots(maker: Maker) -> dict[tuple[str, str], Companion]:
     """Return the companions that are named after their maker, by type and name."""
     plain = [c for c in COMPANIONS[maker.resource.type] if not c.is_stamped]
@@ -153,7 +81,7 @@ def _named(fabric: Fabric, makers: Sequence[Maker], rows: Sequence[JsonObject], 
         for slot, companion in _slots(maker).items():
             row = by_slot.get(slot)
             if row is not None and _is_its_own(fabric, maker, companion, row["id"]):
-                yield Found(_resource(row, workspace_id), maker.step_id, companion.outlives)
+                yield Found(resource_of(row, workspace_id), maker.step_id, companion.outlives)
 
 
 def _is_its_own(fabric: Fabric, maker: Maker, companion: Companion, item_id: str) -> bool:
@@ -178,32 +106,13 @@ def _owner(fabric: Fabric, companion: Companion, workspace_id: str | None, item_
     return found.lower() if isinstance(found, str) else None
 
 
-def _stamped(
-    makers: Sequence[Maker], untouched: Sequence[JsonObject], rows: Sequence[JsonObject], workspace_id: str
-) -> Iterator[Found]:
-    """Yield the companions whose names have a time, of those that nobody touched.
-
-    A span of time in which makers were created must contain no more candidates than makers, touched ones included. With
-    one more, nobody can decide which of them is foreign: the touched one may be the companion.
-    """
-    for item_type, slots in COMPANIONS.items():
-        own = sorted((m for m in makers if m.resource.type == item_type), key=lambda m: m.since)
-        for companion in (c for c in slots if c.is_stamped) if own else ():
-            spans = _spans(own, companion)
-            fitting = [(i, row) for row in rows for i, span in enumerate(spans) if _fits(row, companion, span)]
-            counts = Counter(i for i, _ in fitting)
-            for i, row in fitting:
-                if counts[i] <= len(spans[i].makers) and row in untouched:
-                    yield Found(_resource(row, workspace_id), spans[i].makers[0].step_id, companion.outlives)
-
-
 def unproven(
     makers: Sequence[Maker], rows: Iterable[JsonObject], workspace_id: str, known: Iterable[Found]
 ) -> list[Resource]:
     """Return the items that look like companions that outlive these makers, and that nothing proves to be that."""
     ids = {found.resource.id for found in known} | {i for m in makers for i in (m.beside or {}).values()}
     return [
-        _resource(row, workspace_id)
+        resource_of(row, workspace_id)
         for row in rows
         if "id" in row and row["id"] not in ids and any(_looks_like_one(maker, row) for maker in makers)
     ]
@@ -211,43 +120,7 @@ def unproven(
 
 def _looks_like_one(maker: Maker, row: JsonObject) -> bool:
     companion = _slots(maker).get((row.get("type") or "", row.get("displayName") or ""))
-    stamped = (c for c in COMPANIONS[maker.resource.type] if c.is_stamped)
-    return (companion is not None and companion.outlives) or any(
-        _fits(row, each, span) for each in stamped for span in _spans([maker], each)
-    )
-
-
-@dataclass
-class _Span:
-    begin: datetime
-    end: datetime
-    makers: list[Maker]
-
-
-def _spans(makers: Sequence[Maker], companion: Companion) -> list[_Span]:
-    """Return the spans of time in which the companions of makers were created; overlapping spans are merged."""
-    spans: list[_Span] = []
-    for maker in makers:
-        begin, end = maker.since - _SLACK, maker.until + timedelta(seconds=companion.made_within) + _SLACK
-        if spans and begin <= spans[-1].end:
-            spans[-1].end = max(spans[-1].end, end)
-            spans[-1].makers.append(maker)
-        else:
-            spans.append(_Span(begin, end, [maker]))
-    return spans
-
-
-def _fits(row: JsonObject, companion: Companion, span: _Span) -> bool:
-    name = row.get("displayName") or ""
-    prefix = companion.name.removesuffix("{stamp}")
-    stamp = name.removeprefix(prefix)
-    if row.get("type") != companion.type or not name.startswith(prefix) or not _STAMP.fullmatch(stamp):
-        return False
-    try:
-        made_at = datetime.strptime(stamp, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
-    except ValueError:
-        return False  # fourteen digits that are not a time
-    return span.begin <= made_at <= span.end
+    return (companion is not None and companion.outlives) or looks_stamped(maker, row)
 
 
 def seen(fabric: Fabric, resource: Resource, beside: JsonObject) -> JsonObject:

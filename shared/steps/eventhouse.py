@@ -4,8 +4,9 @@ from shared.domain.errors import FabricNotFoundError
 from shared.domain.json import as_list, as_object
 from shared.domain.ports import Fabric
 from shared.domain.records import Resource
-from shared.steps.companions import Found, Own, proven
+from shared.steps.companions import proven
 from shared.steps.kind import GuardError
+from shared.steps.makers import Found, Own
 from shared.steps.parents import is_item_gone
 
 TYPE = "Eventhouse"

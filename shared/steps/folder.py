@@ -1,7 +1,7 @@
 """Kind `folder`: a folder of a workspace. Fabric has no description for it, so it carries no marker."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject
@@ -9,7 +9,7 @@ from shared.domain.names import same_name
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.steps.companions import Found, Own
+from shared.steps.companions import proven
 from shared.steps.kind import (
     WORKSPACE_ID,
     Call,
@@ -21,6 +21,8 @@ from shared.steps.kind import (
     check_if_exists,
     usable,
 )
+from shared.steps.makers import Found, Own, OwnItems
+from shared.steps.staging import doubted
 
 TYPE = "Folder"
 NAME_LIMIT = 255
@@ -38,6 +40,7 @@ class FolderKind(ResourceKind):
     if_exists = IfExists.ADOPT
     outputs = frozenset({"id", "displayName", "workspaceId"})
     keys = ("workspaceId", "parentFolderId", "displayName")
+    must_be_empty = True
     tracks = TYPE
     tracked_fields: Mapping[str, str] = {"workspaceId": "workspace_id", "displayName": "name"}
 
@@ -106,26 +109,30 @@ class FolderKind(ResourceKind):
         return None if row is None else _snapshot(row, resource.parent_id or "", resource.name)
 
     def guard(self, fabric: Fabric, resource: Resource, own: Own) -> list[Found]:
-        """Raise GuardError if anything is in the folder: the items of this deployment have left it by now.
+        """Return the companions inside. Raises GuardError if anything else is in the folder: the items of this
+        deployment have left it by now.
 
-        Fabric refuses to delete a folder that is not empty, but a message of its own names nothing.
+        Fabric refuses to delete a folder that is not empty, but a message of its own names nothing. An item counts as a
+        companion only when Fabric shows all companions of the makers that are counted (left_behind).
         """
-        inside = [
-            f"{row.get('type', TYPE)} '{row.get('displayName', row.get('id'))}'"
-            for path, field, query in (
-                (f"/workspaces/{resource.parent_id}/items", "folderId", None),
-                (_path(resource.parent_id or ""), "parentFolderId", _RECURSIVE),
-            )
-            for row in fabric.list(path, query)
-            if (row.get(field) or "").lower() == resource.id.lower()
-        ]
-        if inside:
-            more = f" and {len(inside) - _NAMED} more" if len(inside) > _NAMED else ""
+        place = resource.parent_id or ""
+        items = list(fabric.list(f"/workspaces/{place}/items"))
+        inside = _in_folder(items, "folderId", resource)
+        ids = {row.get("id") for row in inside}
+        created = own() if inside else OwnItems()
+        going = [f for f in proven(fabric, created.settled, items, place) if f.resource.id in ids]
+        known = {found.resource.id for found in going}
+        strange = [row for row in inside if row.get("id") not in known]
+        strange += _in_folder(fabric.list(_path(place), _RECURSIVE), "parentFolderId", resource)
+        if strange:
+            names = [f"{row.get('type', TYPE)} '{row.get('displayName', row.get('id'))}'" for row in strange]
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             raise GuardError(
                 f"folder '{resource.name}' ({resource.id}) contains what this deployment did not create: "
-                f"{', '.join(inside[:_NAMED])}{more}; move or delete that first"
+                f"{', '.join(names[:_NAMED])}{more}; move or delete that first",
+                doubted(created, items, place),
             )
-        return []
+        return going
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         """Return DELETE."""
@@ -136,6 +143,11 @@ class FolderKind(ResourceKind):
 
 def _path(workspace_id: str) -> str:
     return f"/workspaces/{workspace_id}/folders"
+
+
+def _in_folder(rows: Iterable[JsonObject], field: str, folder: Resource) -> list[JsonObject]:
+    """Return the rows whose `field` names the folder."""
+    return [row for row in rows if str(row.get(field) or "").lower() == folder.id.lower()]
 
 
 def _snapshot(row: JsonObject, workspace_id: str, name: str = "") -> Snapshot:

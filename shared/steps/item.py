@@ -14,7 +14,6 @@ from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
 from shared.repository import normalise
 from shared.steps import definitions, eventhouse, items
-from shared.steps.companions import Found, Own
 from shared.steps.kind import (
     ANY_TYPE,
     WORKSPACE_ID,
@@ -26,6 +25,7 @@ from shared.steps.kind import (
     check_if_exists,
     check_name,
 )
+from shared.steps.makers import Found, Own
 from shared.steps.marker import check_description, keep_marker, with_marker
 
 PLATFORM = ".platform"

@@ -22,7 +22,7 @@ from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject
 from shared.domain.ports import Expanded, Fabric, KindRules, OperationStarted
 from shared.domain.records import Intent, Resource
-from shared.steps.companions import Found, Own
+from shared.steps.makers import Found, Own
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,14 @@ class NoBeforeImageError(FabricTransientError):
 
 
 class GuardError(SagaError):
-    """The compensation would destroy something that this deployment did not create. A person must look."""
+    """The compensation would destroy something that this deployment did not create. A person must look.
+
+    `doubted` maps steps to the items that can never be proved to be their companions, because there are too many.
+    """
+
+    def __init__(self, message: str, doubted: Mapping[str, Sequence[Resource]] | None = None) -> None:
+        super().__init__(message)
+        self.doubted = doubted or {}
 
 
 class StepKind(KindRules, Protocol):
@@ -137,6 +144,11 @@ class StepKind(KindRules, Protocol):
     @property
     def names_itself_by(self) -> str:
         """The field of the response to a create that names the resource; empty if the response may be empty."""
+        ...
+
+    @property
+    def must_be_empty(self) -> bool:
+        """Return True if Fabric deletes it only if it is empty: what `guard` returns is deleted before it."""
         ...
 
     @property
@@ -231,6 +243,7 @@ class ResourceKind:
     packs = ""
     expected_seconds: Mapping[str, float] = {}
     is_found_by_marker = False
+    must_be_empty = False
     names_itself_by = "id"
 
     def expand(self, step_id: str, spec: JsonObject) -> list[Expanded] | None:

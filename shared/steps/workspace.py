@@ -9,7 +9,7 @@ from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
 from shared.steps import capacity
-from shared.steps.companions import Found, Own, proven
+from shared.steps.companions import proven
 from shared.steps.kind import (
     Call,
     GuardError,
@@ -22,7 +22,9 @@ from shared.steps.kind import (
     located,
     usable,
 )
+from shared.steps.makers import Found, Own, OwnItems
 from shared.steps.marker import check_description, has_marker, keep_marker, says_the_same, with_marker
+from shared.steps.staging import doubted
 
 NAME_LIMIT = 256
 """Characters of a workspace's name. Source: published OpenAPI, CreateWorkspaceRequest.displayName."""
@@ -125,14 +127,16 @@ class WorkspaceKind(ResourceKind):
         Deleting a workspace deletes its items. Those of the deployment have been deleted before.
         """
         rows = list(fabric.list(f"/workspaces/{resource.id}/items"))
-        companions = proven(fabric, own().makers, rows, resource.id) if rows else []
+        items = own() if rows else OwnItems()
+        companions = proven(fabric, items.makers, rows, resource.id)
         known = {companion.resource.id for companion in companions}
         names = [f"{row.get('type')} '{row.get('displayName')}'" for row in rows if row.get("id") not in known]
         if names:
             listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
             raise GuardError(
                 f"workspace '{resource.name}' ({resource.id}) was created by this deployment, but contains items that "
-                f"it did not create: {listed}. Move or delete them; then the sweeper deletes the workspace."
+                f"it did not create: {listed}. Move or delete them; then the sweeper deletes the workspace.",
+                doubted(items, rows, resource.id),
             )
         return companions
 

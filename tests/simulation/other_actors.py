@@ -81,12 +81,13 @@ class OtherActors:
         return "\n".join(reason for reason in reasons if "kept, because nothing proves" in reason)
 
     def _is_blocking(self, workspace: Workspace, item: Item, kept: str) -> bool:
-        """Return True for an item of another actor in a workspace, an eventhouse or a folder of ours."""
-        if item.id in kept and workspace.id not in self.things:
+        """Return True for an item of another actor, or one that an audit says was kept, in a workspace, an eventhouse
+        or a folder of ours: other actors have no folders."""
+        if item.id in kept and (workspace.id not in self.things or item.folder_id is not None):
             return True
         house = companions.eventhouse_of(item)
         is_inside = workspace.id not in self.things or (house is not None and house not in self.things)
-        is_inside = is_inside or item.folder_id is not None  # other actors have no folders
+        is_inside = is_inside or item.folder_id is not None
         return item.id in self.things and is_inside
 
     def unfinished(self) -> set[str]:

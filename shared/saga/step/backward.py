@@ -24,8 +24,8 @@ from shared.domain.states import IntentAction, OperationPurpose, OperationState,
 from shared.saga.step import companions, operations, runs
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
-from shared.steps.companions import Found
 from shared.steps.kind import GuardError, NotYetError, Snapshot
+from shared.steps.makers import Found
 from shared.steps.parents import unless_gone
 from shared.steps.run_kind import RunKind
 
@@ -51,7 +51,10 @@ def advance(d: Delivery) -> Attempt:
     except NotYetError as error:
         waited = (d.services.clock.now() - (d.step.compensation_started_at or d.now)).total_seconds()
         return Reschedule(poll_delay_seconds(error.expected_seconds, waited), str(error))
-    except (FabricError, GuardError) as error:
+    except GuardError as error:
+        companions.doubt(d, error.doubted)
+        return _retry_or_fail(d, error)
+    except FabricError as error:
         return _retry_or_fail(d, error)
 
 
@@ -150,6 +153,8 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: JsonObject) -> Att
             return reading
         own = partial(companions.own_items, d.services, d.step.deployment_id)
         going = d.kind.guard(d.fabric, found.resource, own)
+        if d.kind.must_be_empty:
+            companions.delete(d, going)
     calls = d.kind.compensate(spec, intent, found)
     for call in calls[d.step.calls_done :]:
         d.prove_claim()

@@ -3,26 +3,29 @@ them).
 
 In a workspace that the deployment created, they are deleted with the workspace. In any other workspace, and in a
 folder, which Fabric deletes only if it is empty, the step that created the maker deletes the companions that outlive
-it, after the time in which Fabric shows all of them. The sweeper finds companions that appear later, or that a dead
-process left (orphans.py).
+it, after the time in which Fabric shows all of them. The step that created a folder deletes those in it that appeared
+later. The sweeper finds the others, and those that a dead process left (orphans.py).
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from shared.domain.actors import ENGINE
 from shared.domain.errors import FabricError, FabricNotFoundError, FabricRefusedError, FabricTransientError
 from shared.domain.json import JsonObject
-from shared.domain.ports import Fabric
+from shared.domain.ports import Change, Fabric
 from shared.domain.records import Intent, Operation, Resource, StepRecord
 from shared.domain.states import IntentAction, StepState
 from shared.saga.step import operations
 from shared.saga.step.delivery import Delivery, Services
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
 from shared.steps.companion_types import COMPANIONS, Companion, named_by_maker, named_in
-from shared.steps.companions import Found, Maker, OwnItems, maker_of, proven, seen, unproven
+from shared.steps.companions import proven, seen, unproven
+from shared.steps.makers import Found, Maker, OwnItems, maker_of, possible_maker_of
 from shared.steps.parents import delete_item, is_workspace_gone
+from shared.steps.staging import doubted
 
 log = logging.getLogger(__name__)
 
@@ -35,16 +38,30 @@ _NAMED = 10
 def own_items(services: Services, deployment_id: str) -> OwnItems:
     """Return the items that a deployment created."""
     rows = [s.record for s in services.journal.steps(deployment_id)]
-    return OwnItems(makers_among(rows), frozenset(row.resource.id for row in rows if _is_created(row) and row.resource))
+    return _own(services, rows)
+
+
+def _own(services: Services, rows: Sequence[StepRecord]) -> OwnItems:
+    makers, now = makers_among(services, rows), services.clock.now()
+    ids = frozenset(row.resource.id for row in rows if _is_created(row) and row.resource)
+    unsure = (row for row in rows if row.ambiguous and row.resource is None)
+    possible = [m for row in unsure if (m := possible_maker_of(row, services.payloads.load(row.spec), now)) is not None]
+    return OwnItems(makers, ids, [maker for maker in makers if maker.companions_shown_at <= now], possible)
 
 
 def _is_created(row: StepRecord) -> bool:
     return row.resource is not None and row.intent is not None and row.intent.action is IntentAction.CREATE
 
 
-def makers_among(rows: Iterable[StepRecord]) -> list[Maker]:
+def makers_among(services: Services, rows: Iterable[StepRecord]) -> list[Maker]:
     """Return the items that these steps created and to which Fabric adds companions."""
-    return [maker for row in rows if (maker := maker_of(row)) is not None]
+    return [maker for row in rows if (maker := _maker_of(services, row)) is not None]
+
+
+def _maker_of(services: Services, row: StepRecord) -> Maker | None:
+    if row.resource is None or row.resource.type not in COMPANIONS:
+        return None
+    return maker_of(row, services.payloads.load(row.spec))
 
 
 def standing(services: Services, makers: Iterable[Maker]) -> list[Found]:
@@ -178,8 +195,8 @@ def origin(d: Delivery, resource: Resource) -> str:
 def settle(d: Delivery, reason: str) -> Attempt:
     """Settle the compensation of a step when what it created is gone and what Fabric added beside that is gone too.
     Raises FabricError."""
-    maker = maker_of(d.step)
-    if maker is None or not _is_outlived(maker):
+    maker, intent = _maker_of(d.services, d.step), d.step.intent
+    if maker is None or intent is None or not _is_outlived(maker):
         return _settled(reason)
     rows = [s.record for s in d.services.journal.steps(d.step.deployment_id)]
     if _is_own_workspace(rows, maker.resource.parent_id) and not maker.folder_id:
@@ -187,19 +204,51 @@ def settle(d: Delivery, reason: str) -> Attempt:
     remaining = (maker.companions_shown_at - d.services.clock.now()).total_seconds()
     if remaining > 0:
         return Reschedule(remaining, f"{reason}; waits for what Fabric adds beside it, to delete that too")
-    makers = _makers_to_look_for(maker, makers_among(rows))
+    own, place = _own(d.services, rows), maker.resource.parent_id or ""
+    makers = _makers_to_look_for(maker, own.makers)
     removed = left_behind(d.services, makers)
-    kept = _unproven(d, makers, removed)
-    for companion in removed:
-        d.prove_claim()
-        delete_item(d.fabric, companion.resource)
+    shown = _items(d.fabric, place)
+    kept, doubts = unproven(makers, shown, place, removed), doubted(own, shown, place)
+    delete(d, removed)
+    if maker.step_id in doubts:
+        d.stage({"intent": _with_doubt(intent, _types(doubts[maker.step_id]))})
     return _settled(reason + with_it(removed) + _with_kept(kept))
 
 
-def _unproven(d: Delivery, makers: list[Maker], known: Iterable[Found]) -> list[Resource]:
-    """Return the items beside these makers that look like their companions and stay. Raises FabricError."""
-    place = makers[0].resource.parent_id or ""
-    return unproven(makers, _items(d.fabric, place), place, known)
+def delete(d: Delivery, companions: Iterable[Found]) -> None:
+    """Delete those companions that nothing else takes along; safe to repeat. Raises FabricError, and ConflictError if
+    the delivery no longer holds the step."""
+    for companion in companions:
+        if companion.outlives:
+            d.prove_claim()
+            delete_item(d.fabric, companion.resource)
+
+
+def doubt(d: Delivery, doubts: Mapping[str, Sequence[Resource]]) -> None:
+    """Write into the rows of makers of which items nobody can tell any more if they belong to them. It is written
+    before a person reads that these items stand in the way: what the person leaves of them may be somebody else's.
+
+    Raises ConflictError if a row has moved since it was read.
+    """
+    if not doubts:
+        return
+    for versioned in d.services.journal.steps(d.step.deployment_id):
+        row = versioned.record
+        if row.intent is None or row.state is not StepState.COMPENSATED:
+            continue
+        new = [each for each in doubts.get(row.step_id, ()) if each.type not in (row.intent.made or {})]
+        if new:
+            after = row.replace(intent=_with_doubt(row.intent, _types(new)))
+            reason = _with_kept(new).removeprefix("; ")
+            d.services.journal.write_step(Change(versioned, after, ENGINE, reason))
+
+
+def _types(resources: Iterable[Resource]) -> list[str]:
+    return sorted({each.type for each in resources})
+
+
+def _with_doubt(intent: Intent, types: Iterable[str]) -> Intent:
+    return replace(intent, made={**(intent.made or {}), **dict.fromkeys(types, "")})
 
 
 def _makers_to_look_for(maker: Maker, makers: Iterable[Maker]) -> list[Maker]:

@@ -65,7 +65,7 @@ def find_orphans(
     ]
     until = header.finished_at  # a late call landed soon after the rollback
     unknown = [row.replace(resource=found.resource, finished_at=until) for row, found in made if row.resource is None]
-    left = companions.left_behind(services, companions.makers_among([*rows, *unknown]))
+    left = companions.left_behind(services, companions.makers_among(services, [*rows, *unknown]))
     found = [
         Orphan(by_id[c.step_id], Snapshot(c.resource, {}), "was added by Fabric to what was created by")
         for c in left
@@ -164,7 +164,7 @@ def _all_created(services: Services, header: DeploymentRecord) -> set[str]:
     """Return the ids of the resources that a deployment created or changed, from its journal or, if an answer was lost,
     from Fabric; and of their companions."""
     rows = [s.record for s in services.journal.steps(header.deployment_id)]
-    ids = {found.resource.id for found in companions.standing(services, companions.makers_among(rows))}
+    ids = {found.resource.id for found in companions.standing(services, companions.makers_among(services, rows))}
     for row in rows:
         made = row.resource
         if made is None:

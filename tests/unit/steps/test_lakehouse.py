@@ -7,9 +7,9 @@ import pytest
 from shared.domain.errors import FabricConflictError
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.steps.companions import OwnItems
 from shared.steps.kind import NotYetError, VerificationError
 from shared.steps.lakehouse import LakehouseKind
+from shared.steps.makers import OwnItems
 from tests.unit.steps.tenant import MARKER, PERSON, Tenant, problems
 
 KIND = LakehouseKind()

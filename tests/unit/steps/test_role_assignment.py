@@ -8,8 +8,8 @@ from shared.domain.errors import FabricConflictError
 from shared.domain.ports import Expanded
 from shared.domain.records import Intent
 from shared.domain.states import IntentAction
-from shared.steps.companions import OwnItems
 from shared.steps.kind import VerificationError
+from shared.steps.makers import OwnItems
 from shared.steps.principals import PrincipalsKind
 from shared.steps.role_assignment import RoleAssignmentKind
 from tests.unit.steps.tenant import MARKER, OTHER, PERSON, Tenant, problems

@@ -6,8 +6,8 @@ import pytest
 from shared.domain.errors import FabricConflictError
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.steps.companions import OwnItems
 from shared.steps.kind import GuardError, NotYetError, VerificationError
+from shared.steps.makers import OwnItems
 from shared.steps.workspace import WorkspaceKind
 from tests.unit.steps.tenant import MARKER, Tenant, problems
 

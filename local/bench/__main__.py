@@ -17,6 +17,7 @@ from local.bench import (
     rate,
     recovery,
     repository,
+    repository_size,
     telemetry,
     topology,
     waiting,
@@ -66,6 +67,7 @@ SECTIONS: dict[str, Callable[[int], None]] = {
     "medallion": lambda rounds: _with(_real(), lambda b: medallion.run(b, rounds)),
     "topology": _topology,
     "repository": _repository,
+    "repository-1000": lambda rounds: _with(_real(), repository_size.run),
     "overhead": _overhead,
     "throughput": lambda rounds: _with(Stack(name="bench"), lambda b: engine.throughput(b, rounds)),
     "size": lambda rounds: _with(Stack(name="bench", access_log=True), lambda b: engine.size(b, rounds)),
@@ -76,8 +78,9 @@ SECTIONS: dict[str, Callable[[int], None]] = {
     "recovery": lambda rounds: _with(_real(), lambda b: recovery.run(b, rounds)),
 }
 """Each section's function of the number of rounds, in the order in which they run."""
-_ON_REQUEST = {"fleet-500"}
-"""Sections that run only if they are named: this one has 5,500 steps under Fabric's quota, and takes about an hour."""
+_ON_REQUEST = {"fleet-500", "repository-1000"}
+"""Sections that run only if they are named: the first has 5,500 steps under Fabric's quota and takes about an hour, the
+second has 1,100 items of 330 MiB and takes about ten minutes."""
 
 
 def main() -> int:

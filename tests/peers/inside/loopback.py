@@ -42,7 +42,7 @@ def lead_to(port: int, operations_port: int) -> None:
             return _entra(request)
         if parts.hostname in _API:
             at = port
-        elif parts.hostname == _OPERATIONS:
+        elif parts.hostname == _OPERATIONS or parts.netloc == f"127.0.0.1:{operations_port}":
             at = operations_port
         else:
             raise requests.ConnectionError(f"{request.method} {request.url} would leave this machine")

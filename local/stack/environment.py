@@ -20,7 +20,7 @@ def of_host(stack: StackDescription, part: str = HOST) -> dict[str, str]:
         **stack.environment,
         "AzureWebJobsStorage": stack.connection_string,
         "FUNCTIONS_WORKER_RUNTIME": "python",
-        "PYTHON_THREADPOOL_THREAD_COUNT": stack.environment.get("PYTHON_THREADPOOL_THREAD_COUNT", "32"),
+        "PYTHON_THREADPOOL_THREAD_COUNT": stack.environment.get("PYTHON_THREADPOOL_THREAD_COUNT", "64"),
         "SWEEP_SCHEDULE": stack.environment.get("SWEEP_SCHEDULE", "0 */5 * * * *"),
     }
     if stack.hosts[part]:

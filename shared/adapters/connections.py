@@ -15,8 +15,8 @@ from requests.adapters import HTTPAdapter
 
 from shared.adapters.causes import causes_of
 
-_POOL = 64
-"""Pooled connections: more than the 32 worker threads, so that no thread waits for a socket."""
+_POOL = 96
+"""Pooled connections: more than the 64 worker threads, so that no thread opens a socket of its own for each request."""
 _UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
 """OpenSSL's codes (X509_V_ERR_...) for a certificate whose authority is not among the trusted ones."""
 

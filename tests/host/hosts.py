@@ -81,7 +81,7 @@ class Served:
             "TRACE": str(self.trace_file),
             "TICK": NEVER,
             "SPAN": "1.00:00:00",
-            "PYTHON_THREADPOOL_THREAD_COUNT": "32",
+            "PYTHON_THREADPOOL_THREAD_COUNT": "64",
             "PYTHONUNBUFFERED": "1",
             **(environment or {}),
         }

@@ -10,7 +10,8 @@ from shared.bootstrap import worker
 from tests.host.hosts import SAMPLE, Served
 from tests.waiting import eventually
 
-AT_ONCE = 24
+BATCH, NEW_BATCH = 16, 32
+AT_ONCE = BATCH + NEW_BATCH
 """Deliveries of one queue function at once: batchSize and newBatchSize of the app's host.json together."""
 MEETING = f"""
 
@@ -43,8 +44,8 @@ MEND = "\nfrom shared import entry\n\nentry.resize_thread_pool()\n"
 def served(make: Callable[..., Served], source: str, *options: str) -> Served:
     """Return a host of the sample app with these lines at its end."""
     queues = {
-        "extensions.queues.batchSize": AT_ONCE,  # one batch, so that all of them come at once
-        "extensions.queues.newBatchSize": 0,
+        "extensions.queues.batchSize": BATCH,
+        "extensions.queues.newBatchSize": NEW_BATCH,
         "extensions.queues.maxDequeueCount": 1,
     }
     whole = (SAMPLE / "function_app.py").read_text() + source
@@ -52,7 +53,7 @@ def served(make: Callable[..., Served], source: str, *options: str) -> Served:
 
 
 def test_placeholder_all_deliveries_have_a_thread(make: Callable[..., Served]) -> None:
-    """24 deliveries wait for one another: none of them waits for a thread."""
+    """48 deliveries wait for one another: none of them waits for a thread."""
     host = served(make, MEETING + MEND, "--placeholder")
     QueueClient.from_connection_string(host.storage, f"{host.prefix}-meet").create_queue()
     for _ in range(AT_ONCE):
@@ -60,7 +61,7 @@ def test_placeholder_all_deliveries_have_a_thread(make: Callable[..., Served]) -
     with host:
         eventually(lambda: len(host.traces("met", "alone")) >= AT_ONCE)
         assert not host.traces("alone")
-        assert host.http("GET", "/api/threads").text == "32"
+        assert host.http("GET", "/api/threads").text == "64"
 
 
 @pytest.mark.parametrize(("options", "is_lost"), [(["--placeholder"], True), ([], False)])

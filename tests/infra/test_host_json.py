@@ -80,7 +80,7 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "workItemQueueVisibilityTimeout": ("extensions.durableTask.storageProvider.workItemQueueVisibilityTimeout", None),
     "hubName": ("extensions.durableTask.hubName", None),
     "routePrefix": ("extensions.http.routePrefix", ""),
-    "app.bicep": ("extensions.queues.newBatchSize", 16),
+    "app.bicep": ("extensions.queues.newBatchSize", 48),
     "functionTimeout": ("functionTimeout", "00:30:00"),
 }
 """The check that must complain, and the value that causes it; null means that the value is omitted."""

@@ -68,6 +68,14 @@ class Recalled:
             note = _read_by(self.notes).of_workspace(self.notes, workspace_id, self.later_than, self.now).get(identity)
         return None if note is None else {"id": note.item_id, "sent": note.sent, "isOwn": note.is_own}
 
+    def ids(self, workspace_id: str, later_than: datetime) -> list[str]:
+        """Return the ids of all items that the notes of a workspace name, in the same order for all who ask; the notes
+        may have been read at any time after `later_than`."""
+        if self.notes is None or self.now is None:
+            return []
+        found = _read_by(self.notes).of_workspace(self.notes, workspace_id, later_than, self.now)
+        return sorted({note.item_id.lower() for note in found.values()})
+
     def of_step(self, workspace_id: str, step_id: str) -> list[JsonObject]:
         """Return the notes whose source is this step, in the order of their names."""
         if self.notes is None:

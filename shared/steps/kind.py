@@ -181,6 +181,11 @@ class StepKind(KindRules, Protocol):
         """Return what a plan shows of an update; `found` has the before-image."""
         ...
 
+    def is_probably_as_asked(self, spec: JsonObject, found: Snapshot) -> bool:
+        """Return True if only the definition may differ and probably does not, so that it is read together with those
+        of other items."""
+        ...
+
     def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
         """Raise InvalidInputError if the update would make its compensation impossible.
 
@@ -260,6 +265,9 @@ class ResourceKind:
 
     def details(self, spec: JsonObject, found: Snapshot) -> Details:
         return Details()
+
+    def is_probably_as_asked(self, spec: JsonObject, found: Snapshot) -> bool:
+        return False
 
     def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
         """Allow every update."""

@@ -142,6 +142,11 @@ class RepositoryItemKind(ItemKind):
                 changed.append("definition")
         return changed
 
+    def is_probably_as_asked(self, spec: JsonObject, found: Snapshot) -> bool:
+        """Return True if an earlier deployment sent exactly this content to exactly this item, and it is checked."""
+        is_checked = spec["unchanged"] == Unchanged.CHECK
+        return is_checked and self.changes(spec, found) == ["definition"] and _was_sent(spec, found)
+
     def details(self, spec: JsonObject, found: Snapshot) -> Details:
         """Return which parts differ from what Fabric has, with the lines of each."""
         present = as_object(found.image.get("definition"))
@@ -269,9 +274,13 @@ def _is_renamed(spec: JsonObject, found: Snapshot) -> bool:
 
 def _is_as_sent(spec: JsonObject, found: Snapshot) -> bool:
     """Return True if an earlier deployment sent exactly this content to exactly this item, and that is enough."""
+    return spec["unchanged"] == Unchanged.SKIP and _was_sent(spec, found)
+
+
+def _was_sent(spec: JsonObject, found: Snapshot) -> bool:
+    """Return True if an earlier deployment sent exactly this content to exactly this item."""
     known = _known(spec)
-    is_same = known.get("sent") == spec.get("sent") and known.get("id", "").lower() == found.resource.id.lower()
-    return is_same and spec["unchanged"] == Unchanged.SKIP
+    return known.get("sent") == spec.get("sent") and known.get("id", "").lower() == found.resource.id.lower()
 
 
 def _wanted(spec: JsonObject, before: JsonObject) -> JsonObject:

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from local.fabric_simulator import control
+from shared.domain.manifest import compile_manifest
+from shared.domain.ports import Fabric
+from shared.domain.records import Intent, Resource
 from shared.domain.states import DeploymentState, StepState
+from shared.saga.dry_run.changes import Action, dry_run
+from shared.saga.step.looks import KnownFabric
+from shared.steps import KINDS, STEPS
+from shared.steps.kind import VerificationError
+from shared.steps.repository_item import RepositoryItemKind
 from tests.simulation import repositories
 from tests.simulation.edges import WORKSPACE
 from tests.simulation.laws import encoded
@@ -179,3 +187,121 @@ def test_operation_that_is_over_is_not_polled_again_because_a_list_is_refused() 
     polls = Counter(c["path"] for c in world.model.calls if c["path"].startswith("/v1/operations/"))
     assert sum(c["status"] == 429 for c in world.model.calls) == 2
     assert set(polls.values()) == {1}
+
+
+def notebooks(world: World, count: int) -> dict[str, Any]:
+    rows = [repositories.item(world.blobs, "Notebook", f"n{number}", f"x = {number}") for number in range(count)]
+    return repositories.step(WORKSPACE, rows)
+
+
+def tampered(world: World, name: str, text: str) -> None:
+    """Change the text of an item as a person would."""
+    items = [i for w in world.model.store.workspaces.values() for i in w.standing() if i.name == name]
+    part = next(p for p in (items[0].definition or {})["parts"] if p["path"] != ".platform")
+    part["payload"] = base64.b64encode(text.encode()).decode()
+
+
+def checked(world: World, count: int) -> Counter[str]:
+    """Deploy the notebooks, then again with `unchanged: check`; return the calls of the second deployment."""
+    world.submit(manifest(notebooks(world, count)))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    tampered(world, "n7", "by = 'hand'")
+    before = len(world.model.calls)
+    again = notebooks(world, count)
+    again["with"]["unchanged"] = "check"
+    world.submit(manifest(again), "e")
+    assert world.run("e") == [DeploymentState.SUCCEEDED]
+    assert definitions(world)["n7"] == "x = 7"
+    calls = world.model.calls[before:]
+    return Counter(c["path"].rsplit("/", 1)[1] for c in calls if c["method"] == "POST")
+
+
+def test_unchanged_items_are_checked_by_one_export_for_many() -> None:
+    """Only the one that a person changed is read by itself, for its before-image."""
+    world = World(1, pace=0.1)
+    assert checked(world, 60) == {"bulkExportDefinitions": 2, "getDefinition": 1, "updateDefinition": 1}
+    assert len([c for c in world.model.calls if "/operations/" in c["path"]]) < 60 + 20
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_plan_reads_the_definitions_of_a_repository_by_few_calls(served: bool) -> None:
+    """It compares what is there although nothing is known of earlier deployments, and names what a person changed."""
+    world = World(1)
+    world.submit(manifest(notebooks(world, 60)))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    tampered(world, "n7", "by = 'hand'")
+    refused = {"match": {"method": "POST", "path": ".*/bulkExportDefinitions"}, "action": {"status": 403}}
+    control.handle(world.model, "POST", "/_sim/faults", {}, json.dumps([] if served else [refused]).encode())
+    graph, before = compile_manifest(manifest(notebooks(world, 60)), KINDS), len(world.model.calls)
+    options: Any = {"clock": world.clock, "sleep": world.clock.advance, "read": world.blobs.get}
+    found = dry_run(world.fabric, STEPS, graph, **options)
+    assert [step.name for step in found.steps if step.action is Action.UPDATE] == ["n7"]
+    assert next(step for step in found.steps if step.name == "n7").files == ("notebook-content.py changed",)
+    calls = len(world.model.calls) - before
+    assert (calls < 20) if served else (calls > 180)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 503])
+def test_unchanged_items_are_read_one_by_one_where_fabric_serves_no_export(status: int) -> None:
+    world = World(1, pace=0.1)
+    rule = {"match": {"method": "POST", "path": ".*/bulkExportDefinitions"}, "action": {"status": status}}
+    assert control.handle(world.model, "POST", "/_sim/faults", {}, json.dumps([rule]).encode())[0] == 200
+    sent = checked(world, 12)
+    assert (sent["getDefinition"], sent["updateDefinition"], sent["bulkExportDefinitions"]) == (12, 1, 1)
+
+
+def test_export_that_fails_or_never_ends_is_given_up() -> None:
+    for fault in ({"operation": "fail"}, {"operation": "never"}):
+        world = World(1, pace=0.1)
+        rule = {"match": {"method": "POST", "path": ".*/bulkExportDefinitions"}, "action": fault}
+        assert control.handle(world.model, "POST", "/_sim/faults", {}, json.dumps([rule]).encode())[0] == 200
+        assert checked(world, 12)["getDefinition"] == 12
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_checked_repository_under_crashes_ends_as_without_them(seed: int) -> None:
+    checked(World(seed, crash_rate=0.01, overtake_rate=0.02, workers=2, pace=0.1), 9)
+
+
+def lists_of_items(world: World) -> int:
+    return sum(c["method"] == "GET" and c["path"].endswith("/items") for c in world.model.calls)
+
+
+def test_items_are_verified_by_a_list_that_was_requested_for_another_since_they_were_created() -> None:
+    """One delivery after the other finds its operation over: the first asks for a list, and it answers for the rest."""
+    world = World(1, pace=0.2)
+    world.submit(manifest(notebooks(world, 60)))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    assert lists_of_items(world) < 20
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_list_that_shows_an_item_before_its_operation_failed_proves_nothing(seed: int) -> None:
+    """Fabric shows an item while it still writes its definition, and then fails: the deployment is rolled back."""
+    world = World(seed)
+    rule = {
+        "match": {"method": "POST", "path": ".*/items"},
+        "when": {"nth": 30},
+        "action": {"operation": "fail", "error": {"errorCode": "CorruptedPayload", "message": "no"}},
+    }
+    assert control.handle(world.model, "POST", "/_sim/faults", {}, json.dumps([rule]).encode())[0] == 200
+    world.submit(manifest(notebooks(world, 40)))
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert world.model.store.workspaces == {}
+
+
+def test_item_that_an_earlier_list_shows_otherwise_is_looked_at_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fabric may show an item before it is in its folder; then the list after the end of its operation counts."""
+    verify, earlier = RepositoryItemKind.verify, list[str]()
+
+    def verified(kind: RepositoryItemKind, fabric: Fabric, spec: Any, resource: Resource, intent: Intent) -> Any:
+        if isinstance(fabric, KnownFabric):
+            earlier.append(resource.id)
+            raise VerificationError("Fabric shows another folder")
+        return verify(kind, fabric, spec, resource, intent)
+
+    monkeypatch.setattr(RepositoryItemKind, "verify", verified)
+    world = World(1, pace=0.2)
+    world.submit(manifest(notebooks(world, 60)))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    assert earlier

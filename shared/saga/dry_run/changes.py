@@ -36,6 +36,7 @@ from shared.domain.remedies import recorded
 from shared.domain.states import IntentAction, OperationState
 from shared.domain.step_graph import GraphStep, StepGraph, levels
 from shared.saga import deployed
+from shared.saga.dry_run.exported import ExportedItems
 from shared.saga.dry_run.read_only import ReadOnlyFabric
 from shared.steps import ELSEWHERE
 from shared.steps.kind import (
@@ -183,7 +184,7 @@ def dry_run(
     accept the identity at all.
     """
     looking = ReadOnlyFabric(fabric, clock, policy, budget_seconds=budget_seconds, sleep=sleep)
-    run = _Run(looking, kinds, {}, {}, _Recall(recall, read), read)
+    run = _Run(looking, kinds, {}, {}, _Recall(recall, read), read, ExportedItems(looking, graph, clock, sleep))
     ordinals = {step.step_id: i for i, step in enumerate(graph.steps)}
     waves = levels({i: [ordinals[need] for need in step.needs] for i, step in enumerate(graph.steps)})
     with ThreadPoolExecutor(parallel) as pool:
@@ -204,6 +205,7 @@ class _Run:
     outputs: dict[str, JsonObject]
     recall: Recall
     read: Callable[[str], bytes]
+    exported: ExportedItems
 
     def step(self, step: GraphStep) -> tuple[StepChange, JsonObject]:
         """Return the change and the known outputs of a step whose needs have been looked up."""
@@ -262,6 +264,8 @@ class _Run:
             return [], "", Details()
         kind.allow(self.fabric, spec, found)
         spec = kind.opened(spec, self.read)
+        if self.exported.is_as_asked(kind, spec, found):
+            return [], "", Details()
         image = kind.capture(self.fabric, spec, found, None)
         if isinstance(image, OperationStarted):
             captured, failed = self._captured(image)

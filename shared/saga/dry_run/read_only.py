@@ -18,7 +18,7 @@ from shared.domain.retry import GiveUp, decide_retry
 from shared.domain.states import OperationState
 from shared.steps import expected_seconds
 
-READING_POSTS = ("/getDefinition",)
+READING_POSTS = ("/getDefinition", "/items/bulkExportDefinitions")
 """POST calls of Fabric that change nothing."""
 
 

@@ -26,7 +26,17 @@ from shared.domain.errors import ConflictError
 from shared.domain.json import JsonObject
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.policy import HEARTBEATS_PER_LEASE, EnginePolicy
-from shared.domain.ports import Change, Clock, DeployedItems, Fabric, Journal, StepQueue, Telemetry, Versioned
+from shared.domain.ports import (
+    Change,
+    Clock,
+    DeployedItems,
+    Fabric,
+    Journal,
+    OperationStatus,
+    StepQueue,
+    Telemetry,
+    Versioned,
+)
 from shared.domain.records import Claim, DeploymentRecord, StepChanges, StepRecord
 from shared.domain.row_limits import fitted
 from shared.domain.states import StepState
@@ -64,7 +74,7 @@ class Services:
 MAX_DELIVERY = timedelta(minutes=5)
 """A delivery that has run this long (`functionTimeout` in host.json) sends no more heartbeats: the host ends it, and
 one that hangs for another reason must lose its step."""
-_CLOCK_SKEW = timedelta(seconds=2)
+CLOCK_SKEW = timedelta(seconds=2)
 """More than the clocks of two workers differ."""
 MAX_WAITS = 40
 """Waits that a step remembers: enough for a picture of it, and a small part of what a row may hold."""
@@ -106,6 +116,8 @@ class Delivery:
         if left is not None:
             self.stage({"late_call_until": policy.late_call_until(left.expires_at)})
         self._oldest = self._oldest_list()
+        self.reading: OperationStatus | None = None
+        """How the operation ended that reads the definition, if this delivery has asked."""
         self._writing = threading.Lock()
         self._is_released = False
 
@@ -127,13 +139,13 @@ class Delivery:
         return deployed.Recalled(*found, services.payloads.read)
 
     def _oldest_list(self) -> datetime | None:
-        """Return the time after which a list must have been requested for the first look of the step, or for what its
-        operation made; None for any other look, which must see what earlier deliveries did."""
+        """Return the time after which a list must have been requested for a look before the step's first call, or for
+        what its operation made; None for any other look, which must see what earlier deliveries did."""
         step = self.step
         if step.operation is not None and step.operation.ended_at is not None and step.state is StepState.SUBMITTED:
-            return step.operation.ended_at + _CLOCK_SKEW  # nothing was changed since
-        if step.state is not StepState.PENDING or step.started_at is not None or self.is_uncertain:
-            return None
+            return step.operation.ended_at + CLOCK_SKEW  # nothing was changed since
+        if step.state is not StepState.PENDING or self.is_resumed or self.is_uncertain:
+            return None  # else nothing was sent yet, because a pending row has no intent
         return max(self.header.started_at or self.now, self.now - timedelta(seconds=FIRST_LOOK_SECONDS))
 
     @property

@@ -23,23 +23,19 @@ from shared.domain.errors import (
     SagaError,
 )
 from shared.domain.json import JsonObject
-from shared.domain.polling import MAX_POLL_SECONDS, poll_delay_seconds
-from shared.domain.ports import OperationStarted
+from shared.domain.polling import poll_delay_seconds
 from shared.domain.records import Intent, Operation, Resource, StepChanges
 from shared.domain.remedies import recorded
 from shared.domain.retry import GiveUp, decide_retry
-from shared.domain.states import IntentAction, OperationPurpose, OperationState, StepState
-from shared.saga.step import approvals, companions, giving_up, operations, runs, specs
-from shared.saga.step.delivery import Delivery
-from shared.saga.step.looks import UnknownListError
+from shared.domain.states import IntentAction, OperationPurpose, StepState
+from shared.saga.step import approvals, before_image, companions, exported, giving_up, operations, runs, specs
+from shared.saga.step.delivery import CLOCK_SKEW, Delivery
+from shared.saga.step.looks import DeliveryFabric, UnknownListError
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
-from shared.steps import expected_seconds
 from shared.steps.kind import IfExists, NotYetError, Snapshot, VerificationError, policy_for
 from shared.steps.marker import marker_of
 from shared.steps.run_kind import RunKind
 
-_LONG = 3.0
-"""An operation that takes so many times its usual duration is polled although no list shows its item: it may fail."""
 _CONFLICT_TRIES = 3
 """Looks after a conflict whose cause cannot be seen: a create of another's may be under way, its item not yet shown."""
 
@@ -77,6 +73,8 @@ def _restart_timeout(d: Delivery) -> None:
 
 
 def _begin(d: Delivery) -> Attempt:
+    if (reading := before_image.reading(d)) is not None:
+        return reading
     spec = d.kind.prepare(d.fabric, specs.resolved(d), d.recall)
     found = d.kind.find(d.fabric, spec)
     if found is not None:
@@ -94,53 +92,39 @@ def _present(d: Delivery, spec: JsonObject, found: Snapshot) -> Attempt:
     marker = marker_of(d.step.deployment_id, d.step.step_id)
     if policy is IfExists.UPDATE and d.kind.changes(spec, found):
         d.kind.allow(d.fabric, spec, found)
-        opened = specs.opened(d, spec)
-        before = _before_image(d, opened, found)
-        if isinstance(before, Reschedule):
-            return before
-        if d.kind.changes(opened, Snapshot(found.resource, before)):
-            stored = d.services.payloads.store(before)
-            intent = Intent(IntentAction.UPDATE, marker, stored, found.resource.id)
-            changes: StepChanges = {
-                "state": StepState.INTENT,
-                "intent": intent,
-                "resource": found.resource,
-                "operation": None,
-                "calls_done": 0,
-                "error": None,
-            }
-            d.claim(
-                {**changes, **giving_up.started(d), **specs.final(d, spec)},
-                "there: its before-image is kept, update it",
-            )
-            return _act(d, spec, replace(intent, before=before))
+        attempt = _updated(d, spec, found, marker)
+        if attempt is not None:
+            return attempt
     d.stage({**giving_up.started(d), **specs.final(d, spec)})
     return _verify(d, spec, found.resource, Intent(IntentAction.ADOPT, marker, None, found.resource.id))
 
 
-def _before_image(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject | Reschedule:
-    """Return the before-image; Reschedule if Fabric is still preparing it."""
-    captured: JsonObject | None = None
-    operation = d.step.operation
-    if operation is not None and operation.purpose is OperationPurpose.CAPTURE:
-        try:
-            status = operations.look(d, operation)
-            if isinstance(status, Reschedule):
-                return status
-            d.stage({"operation": None})  # a failed one is requested again, because reading changes nothing
-            if status.state is OperationState.SUCCEEDED:
-                captured = d.fabric.result(operation.id, operation.location) or {}
-        except FabricNotFoundError:
-            status = None  # Fabric has forgotten the operation: reading changes nothing, so it is asked again
-        if status is not None:
-            operations.check(status, operation)
-    image = d.kind.capture(d.fabric, spec, found, captured)
-    if isinstance(image, OperationStarted):
-        started = operations.started(d, image, OperationPurpose.CAPTURE, "getDefinition")
-        return Reschedule(
-            operations.first_delay(d, started.kind), changes={"operation": started, **giving_up.started(d)}
-        )
-    return image
+def _updated(d: Delivery, spec: JsonObject, found: Snapshot, marker: str) -> Attempt | None:
+    """Update what was found, once its before-image is kept. Return None if it proves to be as asked."""
+    shown = exported.look(d, spec, found)
+    if isinstance(shown, Reschedule):
+        return shown
+    opened = specs.opened(d, spec)
+    if shown is not None and not d.kind.changes(opened, shown):
+        return None
+    before = before_image.read(d, opened, found)
+    if isinstance(before, Reschedule):
+        return before
+    if not d.kind.changes(opened, Snapshot(found.resource, before)):
+        return None
+    intent = Intent(IntentAction.UPDATE, marker, d.services.payloads.store(before), found.resource.id)
+    changes: StepChanges = {
+        "state": StepState.INTENT,
+        "intent": intent,
+        "resource": found.resource,
+        "operation": None,
+        "calls_done": 0,
+        "error": None,
+        **giving_up.started(d),
+        **specs.final(d, spec),
+    }
+    d.claim(changes, "there: its before-image is kept, update it")
+    return _act(d, spec, replace(intent, before=before))
 
 
 def _resume(d: Delivery) -> Attempt:
@@ -251,7 +235,7 @@ def _poll(d: Delivery) -> Attempt:
     if operation.ended_at is not None:
         return _found_by_marker(d, spec, intent, operation)
     if d.kind.is_found_by_marker and intent.action is IntentAction.CREATE:
-        postponed = _postponed(d, spec, operation)
+        postponed = operations.postponed(d, spec, operation)
         if postponed is not None:
             return postponed
     try:
@@ -279,21 +263,6 @@ def _poll(d: Delivery) -> Attempt:
     return _found_by_marker(d, spec, intent, operation)
 
 
-def _postponed(d: Delivery, spec: JsonObject, operation: Operation) -> Reschedule | None:
-    """Return a wait if a poll would be in vain, as lists show that were requested for other steps: the item is not
-    shown yet, or no list is answered now and so the end of the operation cannot be verified."""
-    now, usual = d.services.clock.now(), expected_seconds(operation.kind)
-    elapsed = (now - operation.started_at).total_seconds()
-    try:
-        found = d.kind.find(d.known_fabric(operation.started_at + timedelta(seconds=usual)), spec)
-    except UnknownListError as unknown:
-        until = unknown.refused_until
-        return None if until is None or until <= now else Reschedule((until - now).total_seconds())
-    if found is not None or elapsed > _LONG * usual + MAX_POLL_SECONDS / 2:
-        return None
-    return Reschedule(poll_delay_seconds(usual, elapsed))
-
-
 def _found_by_marker(d: Delivery, spec: JsonObject, intent: Intent, operation: Operation) -> Attempt:
     """Find what an operation created without asking for its result: the list shows it, with its marker.
 
@@ -301,6 +270,9 @@ def _found_by_marker(d: Delivery, spec: JsonObject, intent: Intent, operation: O
     """
     if operation.ended_at is None:
         d.stage({"operation": replace(operation, ended_at=d.services.clock.now())})
+        early = _shown_meanwhile(d, spec, intent, operation)
+        if early is not None:
+            return early
     found = d.kind.find(d.fabric, spec)
     if found is None or not d.kind.recognises(spec, intent, found, True):
         d.stage({"operation": replace(operation, ended_at=d.services.clock.now())})  # the next list must be a later one
@@ -308,13 +280,29 @@ def _found_by_marker(d: Delivery, spec: JsonObject, intent: Intent, operation: O
     return _verify(d, spec, found.resource, intent)
 
 
-def _verify(d: Delivery, spec: JsonObject, resource: Resource, intent: Intent) -> Attempt:
-    """Read back what the step asked for; only then does it succeed."""
+def _shown_meanwhile(d: Delivery, spec: JsonObject, intent: Intent, operation: Operation) -> Attempt | None:
+    """Verify by the last list that was requested for another step since the operation began; None if it does not show
+    the item, with its marker and all that the step asked for. While the operation ran this proved nothing, but now it
+    has succeeded: a list of later would show the same, and each delivery would wait for one of its own."""
+    known = d.known_fabric(operation.started_at + CLOCK_SKEW)
+    try:
+        found = d.kind.find(known, spec)
+        if found is None or not d.kind.recognises(spec, intent, found, True):
+            return None
+        return _verify(d, spec, found.resource, intent, known)
+    except (UnknownListError, VerificationError):
+        return None
+
+
+def _verify(
+    d: Delivery, spec: JsonObject, resource: Resource, intent: Intent, fabric: DeliveryFabric | None = None
+) -> Attempt:
+    """Read back what the step asked for; only then does it succeed. `fabric` is the delivery's own unless named."""
     if d.step.intent is None or d.step.intent.action != intent.action:
         d.stage({"intent": intent})
     d.stage({"resource": resource})
     try:
-        outputs = d.kind.verify(d.fabric, spec, resource, intent)
+        outputs = d.kind.verify(fabric or d.fabric, spec, resource, intent)
         reading = None if isinstance(d.kind, RunKind) else companions.remember(d, resource, intent)
     except NotYetError as error:
         if d.header.is_abort_requested:

@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from shared.domain.errors import FabricNotFoundError, FabricRefusedError, FabricTransientError
 from shared.domain.fabric_codes import FAILURE_CODES, UNKNOWN_ERROR, WAIT_CODES, meaning
 from shared.domain.json import JsonObject
-from shared.domain.polling import first_poll_seconds, poll_delay_seconds
+from shared.domain.polling import MAX_POLL_SECONDS, first_poll_seconds, poll_delay_seconds
 from shared.domain.ports import Fabric, OperationStarted, OperationStatus
 from shared.domain.records import Operation, Resource
 from shared.domain.states import OperationPurpose, OperationState
 from shared.saga.step.delivery import Delivery
+from shared.saga.step.looks import UnknownListError
 from shared.saga.step.outcome import Reschedule
 from shared.steps import expected_seconds
 from shared.steps.items import item_path
@@ -24,7 +25,8 @@ recorded operation took longer (394 s). The sweeper looks for what it makes afte
 MANY_STEPS = 50
 """From so many steps on, a deployment's operations are polled later: its calls are scarcer than its time."""
 
-
+_LONG = 3.0
+"""An operation that takes so many times its usual duration is polled although no list shows its item: it may fail."""
 _READ = "getDefinition"
 
 
@@ -53,6 +55,21 @@ def next_look(d: Delivery, operation: Operation) -> int:
     """Return the whole seconds until the next look at a running operation."""
     elapsed = (d.services.clock.now() - operation.started_at).total_seconds()
     return poll_delay_seconds(expected_seconds(operation.kind), elapsed)
+
+
+def postponed(d: Delivery, spec: JsonObject, operation: Operation) -> Reschedule | None:
+    """Return a wait if a poll would be in vain, as lists show that were requested for other steps: the item is not
+    shown yet, or no list is answered now and so the end of the operation cannot be verified."""
+    now, usual = d.services.clock.now(), expected_seconds(operation.kind)
+    elapsed = (now - operation.started_at).total_seconds()
+    try:
+        found = d.kind.find(d.known_fabric(operation.started_at + timedelta(seconds=usual)), spec)
+    except UnknownListError as unknown:
+        until = unknown.refused_until
+        return None if until is None or until <= now else Reschedule((until - now).total_seconds())
+    if found is not None or elapsed > _LONG * usual + MAX_POLL_SECONDS / 2:
+        return None
+    return Reschedule(poll_delay_seconds(usual, elapsed))
 
 
 def definition(fabric: Fabric, resource: Resource, reading: Operation | None, now: datetime) -> JsonObject | Operation:

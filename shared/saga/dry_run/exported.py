@@ -1,0 +1,54 @@
+"""Definitions of many items for a dry run, read by few calls: an item whose exported definition is as asked needs no
+reading of its own (exports.py)."""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from shared.domain.json import JsonObject
+from shared.domain.ports import Clock, Fabric
+from shared.domain.step_graph import StepGraph
+from shared.saga.exports import Exports
+from shared.steps.items import items_path
+from shared.steps.kind import Snapshot, StepKind
+from shared.steps.repository_item import RepositoryItemKind
+
+_LIMIT = timedelta(seconds=30)
+_FEW = 2
+"""From so many items on, an export takes fewer calls than the definitions one by one."""
+
+
+class ExportedItems:
+    """The items of a repository that exist, with their definitions. Thread-safe; it waits for Fabric."""
+
+    def __init__(
+        self, fabric: Fabric, graph: StepGraph, clock: Clock, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._fabric, self._clock, self._sleep, self._began = fabric, clock, sleep, clock.now()
+        self._exports = Exports(clock.now)
+        own = (step.spec for step in graph.steps if step.kind == RepositoryItemKind.name and "template" in step.spec)
+        self._wanted = {(str(spec["type"]), str(spec["displayName"]).casefold()) for spec in own}
+
+    def is_as_asked(self, kind: StepKind, spec: JsonObject, found: Snapshot) -> bool:
+        """Return True if the export shows the item as an opened spec asks; False if it does not, or shows nothing."""
+        workspace_id = found.resource.parent_id
+        if not isinstance(kind, RepositoryItemKind) or workspace_id is None or spec.get("definition", {}).get("format"):
+            return False
+        rows = list(self._fabric.list(items_path(spec)))
+        ids = sorted(str(row["id"]).lower() for row in rows if self._is_wanted(row))
+        if len(ids) < _FEW:
+            return False
+        item_id, until = found.resource.id.lower(), self._clock.now() + _LIMIT
+        while True:
+            answer = self._exports.definition(self._fabric, workspace_id, item_id, ids, self._began)
+            if not isinstance(answer, float):
+                break
+            if self._clock.now() >= until:
+                return False
+            self._sleep(answer)
+        return answer is not None and not kind.changes(
+            spec, Snapshot(found.resource, {**found.image, "definition": answer})
+        )
+
+    def _is_wanted(self, row: JsonObject) -> bool:
+        return "id" in row and (str(row.get("type")), str(row.get("displayName")).casefold()) in self._wanted

@@ -1,0 +1,173 @@
+"""Definitions of many items, read by one operation (`bulkExportDefinitions`), for all who ask for one of them.
+
+To read one definition takes three calls: a POST, a poll and a result. An export takes as many for fifty items. Fabric
+serves it as a beta, and refuses it as a whole for one item that it does not export; so an export is never needed: who
+gets none reads the item's own definition. An export proves only that an item is as it should be. A before-image is
+always read by itself, immediately before the update.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from weakref import WeakKeyDictionary
+
+from shared.domain.errors import FabricError, FabricTransientError
+from shared.domain.json import JsonObject, as_list
+from shared.domain.polling import poll_delay_seconds
+from shared.domain.ports import Fabric, OperationStarted
+from shared.domain.states import OperationState
+
+TOGETHER = 50
+"""Items of one export. An answer has at most 64 MiB (adapters/fabric/transport.py)."""
+EXPECTED_SECONDS = 1.3
+"""The usual duration of an export. Source: recorded traffic of microsoft/fabric-cli."""
+_PATIENCE = timedelta(minutes=2)
+_BUSY_SECONDS = 1.0
+_AT_ONCE = 4
+"""Exports of a workspace that are under way or not yet used, because a process keeps their definitions in memory."""
+_KEPT = timedelta(seconds=30)
+"""How long definitions are kept that nobody asks for."""
+
+
+@dataclass
+class _Export:
+    """The export of one group of items. `found` is None until it is over; then it has the definitions by item id."""
+
+    requested_at: datetime
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    operation: OperationStarted | None = None
+    next_poll_at: datetime | None = None
+    found: dict[str, JsonObject] | None = None
+
+
+class Exports:
+    """The exports of one process. Thread-safe; no method waits."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._groups: dict[tuple[str, int], _Export] = {}
+
+    def definition(
+        self, fabric: Fabric, workspace_id: str, item_id: str, ids: Sequence[str], later_than: datetime
+    ) -> JsonObject | float | None:
+        """Return an item's definition as it was at some time after `later_than`; the seconds until it is worth asking
+        again; or None if no export has it. Each definition is returned once, so that few of them are kept.
+
+        `ids` are the items that are read too, in an order that is the same for all who ask. Raises FabricTransientError
+        if Fabric throttles, which does not count as an attempt.
+        """
+        if item_id not in ids:
+            return None
+        number = ids.index(item_id) // TOGETHER
+        group = self._group((workspace_id, number), later_than)
+        if group is None:
+            return EXPECTED_SECONDS
+        if not group.lock.acquire(blocking=False):
+            return _BUSY_SECONDS  # another thread is asking Fabric
+        try:
+            if group.found is None:
+                wait = self._advance(group, fabric, workspace_id, ids[number * TOGETHER : (number + 1) * TOGETHER])
+                if wait is not None:
+                    return wait
+            return (group.found or {}).pop(item_id, None)
+        finally:
+            group.lock.release()
+
+    def _group(self, key: tuple[str, int], later_than: datetime) -> _Export | None:
+        """Return the export of a group, a new one if the last is too old; None if too many are in memory."""
+        with self._lock:
+            now, group = self._now(), self._groups.get(key)
+            if group is not None and group.requested_at >= later_than:
+                return group
+            for each in self._groups.values():
+                if each.requested_at + (_PATIENCE if each.found is None else _KEPT) < now:
+                    each.found = {}
+            if sum(each.found is None or bool(each.found) for each in self._groups.values()) >= _AT_ONCE:
+                return None
+            others = {k: g for k, g in self._groups.items() if k[0] == key[0] and g.requested_at >= later_than}
+            self._groups = {**others, key: _Export(now)}  # those of earlier deployments are forgotten
+            return self._groups[key]
+
+    def _advance(self, group: _Export, fabric: Fabric, workspace_id: str, ids: Sequence[str]) -> float | None:
+        """Start the export or look at it; return the seconds until the next look, or None if it is over."""
+        now = self._now()
+        if group.next_poll_at is not None and now < group.next_poll_at:
+            return (group.next_poll_at - now).total_seconds()
+        try:
+            answer = self._started(group, fabric, workspace_id, ids) if group.operation is None else None
+            if group.operation is not None and answer is None:
+                answer = self._polled(group, group.operation, fabric)
+        except FabricTransientError as error:
+            if not error.counts_as_attempt:
+                raise
+            answer = {}
+        except FabricError:
+            answer = {}  # not served here, or not for one of these items
+        if answer is None:
+            delay = poll_delay_seconds(EXPECTED_SECONDS, (now - group.requested_at).total_seconds())
+            group.next_poll_at = now + timedelta(seconds=delay)
+            return float(delay)
+        group.operation, group.found = None, _definitions(answer)
+        return None
+
+    def _started(self, group: _Export, fabric: Fabric, workspace_id: str, ids: Sequence[str]) -> JsonObject | None:
+        """Return the answer of an export that is over at once; None for one that goes on."""
+        path = f"/workspaces/{workspace_id}/items/bulkExportDefinitions"
+        body: JsonObject = {"mode": "Selective", "items": [{"id": each} for each in ids]}
+        reply = fabric.send("POST", path, body, {"beta": "true"})
+        group.operation = reply.operation
+        group.next_poll_at = self._now() + timedelta(seconds=1)
+        return (reply.body or {}) if reply.operation is None else None
+
+    def _polled(self, group: _Export, operation: OperationStarted, fabric: Fabric) -> JsonObject | None:
+        """Return the result of the operation, empty if it failed; None while it runs."""
+        if group.next_poll_at is not None and self._now() < group.next_poll_at:
+            return None
+        status = fabric.poll(operation.id, operation.location)
+        if status.state is OperationState.RUNNING and self._now() < group.requested_at + _PATIENCE:
+            return None
+        if status.state is not OperationState.SUCCEEDED:
+            return {}
+        return fabric.result(operation.id, operation.location) or {}
+
+
+def _definitions(answer: JsonObject) -> dict[str, JsonObject]:
+    """Return the definitions in an answer by item id; an item whose parts are not complete is left out."""
+    roots = {
+        str(row.get("rootPath")): str(row.get("id")).lower()
+        for row in as_list(answer.get("itemDefinitionsIndex")) or []
+    }
+    found: dict[str, JsonObject] = {}
+    broken = set[str]()
+    for part in as_list(answer.get("definitionParts")) or []:
+        path = str(part.get("path"))
+        root = next((each for each in _folders(path) if each in roots), None)
+        if root is None:
+            continue
+        if not isinstance(part.get("payload"), str):
+            broken.add(roots[root])
+            continue
+        own: JsonObject = {**part, "path": path[len(root) + 1 :]}
+        found.setdefault(roots[root], {"parts": []})["parts"].append(own)
+    return {item_id: definition for item_id, definition in found.items() if item_id not in broken}
+
+
+def _folders(path: str) -> list[str]:
+    """Return the folders of a path, the longest first: an item's folder may be inside that of another."""
+    pieces = path.split("/")
+    return ["/".join(pieces[:count]) for count in range(len(pieces) - 1, 0, -1)]
+
+
+_known: WeakKeyDictionary[Fabric, Exports] = WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def exports_of(fabric: Fabric, now: Callable[[], datetime]) -> Exports:
+    """Return the exports that all deliveries of one process share, which all use one client."""
+    with _lock:
+        found = _known.get(fabric)
+        if found is None:
+            found = _known[fabric] = Exports(now)
+        return found

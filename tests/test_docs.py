@@ -119,7 +119,8 @@ def test_docs_command_line_page_names_every_command(capsys: pytest.CaptureFixtur
     listed = re.findall(r"^  ([a-z][a-z-]+)  ", capsys.readouterr().out, re.MULTILINE)
     page = (ROOT / "docs" / "cli.md").read_text()
     assert listed
-    assert [name for name in listed if f"`{name} " not in page and f"`{name}`" not in page] == []
+    missing = [name for name in listed if f"`{name} " not in page and f"`{name}`" not in page]
+    assert not missing, f"docs/cli.md: add rows for the commands {missing}"
     known = {option for name in listed for option in options_of(name, capsys) or ()}
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["--version"])

@@ -43,6 +43,9 @@ def problems(text: str) -> list[str]:
     found = [f"{file} has no {name}" for file, name in TEST.findall(text) if name not in defined_in(file)]
     named: set[str] = set()
     for cells in rows(text):
+        if len(cells) not in (4, 6):
+            found.append(f"{cells[0]}: the row has {len(cells)} cells; its table has 4 or 6")
+            continue
         named.add(cells[0].strip("`"))
         named |= set(re.findall(r"`(FEATURE_USE_\w+)`", cells[1]))
         on, off = (cells[3], cells[5]) if len(cells) == 6 else (cells[2], cells[3])
@@ -68,6 +71,7 @@ def test_every_claim_has_a_test() -> None:
         ("| `HealthChanged` |", "| `HealthTurned` |", "HealthChanged has no row"),
         ("| Rollback | `FEATURE_USE_ROLLBACK` |", "| Rollback | |", "FEATURE_USE_ROLLBACK has no row"),
         (f"| {ALWAYS} |", "| |", "Audit: no test shows it gone"),
+        (f" | {ALWAYS} |", " |", "cells; its table has 4 or 6"),
     ],
 )
 def test_claim_without_a_test_is_found(old: str, new: str, expected_text: str) -> None:

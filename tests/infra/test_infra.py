@@ -175,7 +175,8 @@ def test_infra_settings_are_documented_and_sampled() -> None:
     read = agreement.settings_read() | agreement.SECRETS | agreement.settings_of_triggers()
     docs = "".join((agreement.ROOT / "docs" / f"{name}.md").read_text() for name in ("settings", "host"))
     spelled = {name: {name, name.upper()} if name.islower() else {name} for name in read}  # Proxies have two spellings.
-    assert {name for name, spellings in spelled.items() if not any(f"`{each}`" in docs for each in spellings)} == set()
+    missing = sorted(n for n, spellings in spelled.items() if not any(f"`{each}`" in docs for each in spellings))
+    assert not missing, f"run `make diagrams`, which writes docs/settings.md: it lacks {missing}"
     sample: dict[str, str] = json.loads((agreement.ROOT / "local.settings.sample.json").read_text())["Values"]
     assert set(sample) <= read | agreement.OF_THE_HOST
 

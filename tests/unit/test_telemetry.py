@@ -35,9 +35,13 @@ def test_documentation_has_every_event_with_its_properties() -> None:
     text = (ROOT / "docs" / "telemetry.md").read_text()
     rows = re.findall(r"^\| `([A-Z]\w+)` \|[^|]*\| ([^|]*) \|$", text, re.MULTILINE)
     documented = {name: set(re.findall(r"`(\w+)`", properties)) for name, properties in rows}
-    assert documented == {name: set(given) for name, given in PROPERTIES.items()}
-    assert set(PROPERTIES) == names_of(Event)
-    assert [name for name in names_of(Metric) if f"`{name}`" not in text] == []
+    different = [name for name, given in PROPERTIES.items() if documented.get(name) != set(given)]
+    assert not different, f"docs/telemetry.md: add or correct the rows of {different}"
+    unknown = sorted(set(documented) - set(PROPERTIES))
+    assert not unknown, f"docs/telemetry.md: these rows have no event: {unknown}"
+    assert set(PROPERTIES) == names_of(Event), "Event and PROPERTIES (shared/domain/telemetry.py) differ"
+    unnamed = [name for name in names_of(Metric) if f"`{name}`" not in text]
+    assert not unnamed, f"docs/telemetry.md does not name the metrics {unnamed}"
 
 
 def test_sweep_finished_has_every_count_of_a_sweep() -> None:

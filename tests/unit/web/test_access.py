@@ -91,7 +91,9 @@ LETTERS = {"-": None, **{role.value[0]: role for role in Role}}
 
 
 def test_every_protected_route_has_a_row_in_this_table() -> None:
-    assert {route.name for route in PROTECTED} == set(ALLOWED)
+    missing, unknown = {route.name for route in PROTECTED} - set(ALLOWED), set(ALLOWED) - {r.name for r in PROTECTED}
+    assert not missing, f"tests/unit/web/test_access.py: add to ALLOWED the roles of {sorted(missing)}"
+    assert not unknown, f"tests/unit/web/test_access.py: ALLOWED has routes that do not exist: {sorted(unknown)}"
 
 
 def sent(api: SignedApi, route: Route, token: str) -> Reply:

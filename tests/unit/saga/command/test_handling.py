@@ -51,7 +51,7 @@ AFTER: dict[tuple[Verb, D], D] = {
 
 
 @pytest.mark.parametrize("state", D)
-@pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.RESUME, Verb.COMPENSATE, Verb.RETIRE, Verb.RELEASE])
+@pytest.mark.parametrize("verb", [verb for verb in Verb if not VERBS[verb].is_for_step])
 def test_verb_in_every_state(verb: Verb, state: D) -> None:
     """An allowed verb moves the header once, records the requester in the audit and wakes the orchestration. Any other
     changes nothing and names the allowed verbs, and the audit records it too."""
@@ -60,12 +60,12 @@ def test_verb_in_every_state(verb: Verb, state: D) -> None:
     saga.deployment(state, S.SUCCEEDED, error=error)
     answer = ask(saga, verb, reason="why not")
     after = AFTER.get((verb, state))
-    assert (after is not None) == (state in VERBS[verb].states)
+    assert (after is not None) == (state in VERBS[verb].states), f"AFTER and VERBS differ: {verb} of a {state} one"
     entry = saga.journal.audit("d")[-1]
     assert (entry.actor, f"{verb.value} requested by anna: why not" in entry.reason) == ("anna", True)
     if after is not None:
         assert (answer.accepted, answer.state, saga.header().state) == (True, after, after)
-        assert ("start", "d") in saga.orchestrations.received
+        assert ("start", "d") in saga.orchestrations.received, "the function of the verb calls attempt.wake()"
         stored = saga.header()
         repeated = ask(saga, verb, "bert")
         assert repeated.accepted

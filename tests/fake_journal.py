@@ -8,7 +8,6 @@ another worker may be faster.
 import itertools
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from shared.adapters.storage import journal_rows as rows
@@ -161,7 +160,7 @@ class MemoryJournal:
                 raise ConflictError(f"step {before.ordinal} moved since it was read")
             moved = audit.chain_move(change, self._clock.now())
             rows.step_entity(moved.record)
-            written.append(replace(moved, record=StepRecord.from_json(moved.record.to_json())))
+            written.append(audit.AuditedWrite(StepRecord.from_json(moved.record.to_json()), moved.entry))
         answers: list[Versioned[StepRecord]] = []
         for change, each in zip(changes, written, strict=True):
             tag, after = next(self._tags), each.record

@@ -80,6 +80,7 @@ class FabricModel:
         fault: dict[str, Any] = {}
         effect = False
         identity = ""
+        body: Any = None
         try:
             identity = self._identity(request)
             for bucket in routes.buckets(request.method, request.path):
@@ -93,11 +94,12 @@ class FabricModel:
                 effect = request.method != "GET"
                 if "status" in fault:
                     answer = self._injected(fault, request_id)
+            body = None if answer.empty else answer.body
             reply = self._reply(answer, request, request_id)
         except ApiError as error:
             reply = self._refusal(error, request, request_id)
         reply = self._delayed(reply, request, fault)
-        self._log(request, reply, identity, request_id, fault, effect)
+        self._log(request, reply, identity, request_id, fault, effect, _named(reply, body))
         return reply
 
     @staticmethod
@@ -178,7 +180,14 @@ class FabricModel:
         return Reply(reply.status, reply.headers, reply.body, seconds, bool(fault.get("reset")))
 
     def _log(
-        self, request: Request, reply: Reply, identity: str, request_id: str, fault: dict[str, Any], effect: bool
+        self,
+        request: Request,
+        reply: Reply,
+        identity: str,
+        request_id: str,
+        fault: dict[str, Any],
+        effect: bool,
+        names: str | None,
     ) -> None:
         self.calls.append(
             {
@@ -193,7 +202,7 @@ class FabricModel:
                 "request_id": request_id,
                 "traceparent": request.headers.get("traceparent"),
                 "error_code": reply.headers.get("x-ms-public-api-error-code"),
-                "names": _named(reply),
+                "names": names,
                 "fault": fault or None,
                 "effect": effect and reply.status < 400 if not fault else effect,
             }
@@ -266,8 +275,7 @@ def _endpoint_seconds(workspace: Workspace, item: Item) -> float | None:
     return round(endpoint.visible_at - item.created_at, 3) if endpoint else None
 
 
-def _named(reply: Reply) -> str | None:
-    """Return the id of the resource or the operation in a reply."""
+def _named(reply: Reply, body: Any) -> str | None:
+    """Return the id of the resource or the operation in a reply; `body` is its body before it became JSON."""
     operation = reply.headers.get("x-ms-operation-id")
-    body: Any = json.loads(reply.body) if reply.body else None
     return operation or (cast(dict[str, Any], body).get("id") if isinstance(body, dict) else None)

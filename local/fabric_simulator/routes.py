@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from local.fabric_simulator import (
@@ -98,16 +99,21 @@ _ITEM: list[tuple[str, str, Callable[..., Answer]]] = [
 ]
 _TABLE = [(method, re.compile(pattern), handler) for method, pattern, handler in _FIXED]
 _AREA_TABLE = [(area, re.compile(area.pattern, re.IGNORECASE)) for area in _AREAS]
+_KNOWN_PATHS = 4096
 _COLLECTION = re.compile(f"({_WORKSPACE}/([A-Za-z]+))(.*)")
 _ITEM_TABLE = [(method, re.compile(pattern), handler) for method, pattern, handler in _ITEM]
 
 
+@lru_cache(_KNOWN_PATHS)
 def find(method: str, path: str) -> Handler:
-    """Return the handler for a request; a slash at the end of the path does not matter. Raises ApiError 404."""
+    """Return the handler for a request; a slash at the end of the path does not matter. Raises ApiError 404.
+
+    Handlers are kept for the paths that were asked for last, because clients repeat them.
+    """
     path = path.removesuffix("/")
     for known, pattern, handler in _TABLE:
-        match = pattern.fullmatch(path)
-        if match and known == method:
+        match = pattern.fullmatch(path) if known == method else None
+        if match:
             return _bound(handler, *match.groups())
     for area, pattern in _AREA_TABLE:
         match = pattern.fullmatch(path) if area.method == method else None
@@ -119,8 +125,8 @@ def find(method: str, path: str) -> Handler:
     if match and (word == "items" or word in catalogue.TYPED_ROUTES):
         item_type = catalogue.TYPED_ROUTES.get(word)
         for known, pattern, handler in _ITEM_TABLE:
-            rest = pattern.fullmatch(match[4])
-            if rest and known == method:
+            rest = pattern.fullmatch(match[4]) if known == method else None
+            if rest:
                 return _bound(handler, match[2], *rest.groups(), item_type=item_type)
     raise ApiError(404, "EndpointNotFound", f"There is no {method} {path[:200]} here.", synthetic=True)
 
@@ -144,6 +150,7 @@ def _marked(handler: Handler) -> Handler:
     return marked
 
 
+@lru_cache(_KNOWN_PATHS)
 def buckets(method: str, path: str) -> tuple[str, ...]:
     """Return the quotas that a call counts against (Unified Quota: platform, jobs, long-running operations; deletions
     of items also have a narrower one)."""

@@ -2,13 +2,15 @@
 
 import random
 import re
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 SQL_ENDPOINT = "SQLEndpoint"
+_UUID_FIXED = 0xF << 76 | 0x3 << 62
+_UUID_VERSION_4 = 0x4 << 76 | 0x2 << 62
+"""The bits of a UUID that its version and its variant fix, and their value in version 4 (RFC 9562)."""
 GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -100,7 +102,10 @@ class Store(Parts):
         self.deleted: list[dict[str, Any]] = []
 
     def new_id(self) -> str:
-        return str(uuid.UUID(int=self.chance.getrandbits(128), version=4))
+        """Return a random UUID of version 4."""
+        number = self.chance.getrandbits(128) & ~_UUID_FIXED | _UUID_VERSION_4
+        text = f"{number:032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def stamp(at: float) -> str:

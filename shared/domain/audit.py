@@ -23,7 +23,7 @@ from datetime import datetime
 from shared.domain.actors import ACCEPT
 from shared.domain.json import content_hash
 from shared.domain.ports import Change, NoteHead, Versioned
-from shared.domain.record_json import hashable_fields
+from shared.domain.record_json import changed, hashable_fields
 from shared.domain.records import AuditEntry, Chain, DeploymentRecord, Link, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, StepState
 
@@ -49,8 +49,10 @@ def row_digest(record: StepRecord | DeploymentRecord) -> str:
 
 def entry_hash(deployment_id: str, entry: AuditEntry) -> str:
     """Return the hash of everything in a linked entry except the hash itself."""
-    link = replace(entry.link, hash="") if entry.link is not None else None
-    return content_hash([deployment_id, hashable_fields(replace(entry, link=link))])
+    fields = hashable_fields(entry)
+    if entry.link is not None:
+        fields["link"]["hash"] = ""
+    return content_hash([deployment_id, fields])
 
 
 def steps_digest(heads: Iterable[tuple[str, str]]) -> str:
@@ -191,8 +193,8 @@ def has_ended(record: StepRecord | DeploymentRecord) -> bool:
 
 
 def _linked(deployment_id: str, entry: AuditEntry, link: Link) -> AuditEntry:
-    entry = replace(entry, correlation_id=entry.correlation_id or deployment_id, link=link)
-    return replace(entry, link=replace(link, hash=entry_hash(deployment_id, entry)))
+    entry = changed(entry, {"correlation_id": entry.correlation_id or deployment_id, "link": link})
+    return changed(entry, {"link": changed(link, {"hash": entry_hash(deployment_id, entry)})})
 
 
 def _hash(entry: AuditEntry) -> str:

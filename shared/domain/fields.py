@@ -7,6 +7,7 @@ Schema is recorded from the same calls (field_schema.py), so that it cannot diff
 import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple, cast
 
@@ -14,7 +15,8 @@ from shared.domain.errors import Problem
 from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.template import FORM, INPUT_FORM, MAX_REFERENCES, OPENING, Expression, parts
 
-_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_MAX_PLAIN = 64
+_PLAIN_NAME = re.compile(rf"[A-Za-z_][A-Za-z0-9_]{{0,{_MAX_PLAIN - 1}}}")
 GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 DURATION = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,3})?)\s*(s|m|h|d)?")
 """A number of seconds, or of the unit behind it."""
@@ -73,9 +75,15 @@ def suggestion(word: str, known: Iterable[str], problems: Collection[Problem] = 
 
 def child(path: str, name: str) -> str:
     """Return the JSON path of a member. A name that is not a plain word is quoted, and cut at 64 characters."""
-    if _PLAIN_NAME.fullmatch(name):
+    if len(name) <= _MAX_PLAIN and _is_plain(name):
         return f"{path}.{name}"
-    return f"{path}[{name[:64]!r}]"
+    return f"{path}[{name[:_MAX_PLAIN]!r}]"
+
+
+@lru_cache(maxsize=1024)
+def _is_plain(name: str) -> bool:
+    """Return True if the name is a plain word. Manifests repeat few names, so the results are kept."""
+    return _PLAIN_NAME.fullmatch(name) is not None
 
 
 def strings(value: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -10,12 +10,12 @@ A row is ASCII, so any other character takes up to twelve. All numbers are chara
 """
 
 import json
-from dataclasses import replace
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from shared.domain.errors import LimitError
 from shared.domain.labels import LABELS_CHARACTERS
+from shared.domain.record_json import changed
 from shared.domain.records import DeploymentRecord, RecordedError, StepRecord
 
 ROW_CHARACTERS = 32_768
@@ -82,7 +82,7 @@ def fitted[T: (StepRecord, DeploymentRecord)](record: T) -> T:
     """
     shares = STEP_SHARES if isinstance(record, StepRecord) else HEADER_SHARES
     errors = {name: fitted_error(error) for name in ("error", "compensation_error") if (error := _error(record, name))}
-    record = replace(record, **errors) if errors else record
+    record = changed(record, errors) if errors else record
     for name, value in record.to_json().items():
         if value.__class__ in _NUMBERS and -_LONG < value < _LONG:
             continue
@@ -134,13 +134,13 @@ def _error(record: StepRecord | DeploymentRecord, name: str) -> RecordedError | 
 
 def fitted_error(error: RecordedError) -> RecordedError:
     """Return the error with its texts cut so that it fits its limit."""
-    rest = replace(
-        error,
+    rest = RecordedError(
         message="",
         remedy=fitting(error.remedy, _REMEDY),
         call=fitting(error.call, _CALL) if error.call else error.call,
+        status=error.status,
         error_code=fitting(error.error_code, _CODE) if error.error_code else error.error_code,
         request_id=fitting(error.request_id, _CODE) if error.request_id else error.request_id,
     )
     taken = len(encoded({name: value for name, value in vars(rest).items() if value is not None}))
-    return replace(rest, message=fitting(error.message, ERROR_CHARACTERS - taken))
+    return changed(rest, {"message": fitting(error.message, ERROR_CHARACTERS - taken)})

@@ -191,6 +191,10 @@ def _hex(character: str) -> str:
     return "".join(f"={byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
 
 
+def _utf16_bytes(text: str) -> int:
+    return 2 * len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass"))
+
+
 def checked_entity(entity: Mapping[str, Any]) -> int:
     """Return an upper bound of an entity's size as Azure counts it, in bytes. Raises LimitError, which names the
     property and its size."""
@@ -198,7 +202,7 @@ def checked_entity(entity: Mapping[str, Any]) -> int:
         raise LimitError(f"an entity has {len(entity)} properties; Azure Tables takes {PROPERTIES}")
     size = 0
     for name, value in entity.items():
-        length = len(value.encode("utf-16-le", "surrogatepass")) if isinstance(value, str) else 16
+        length = _utf16_bytes(value) if isinstance(value, str) else 16
         if length > STRING_CHARACTERS * 2:
             raise LimitError(f"property '{name}' has {length // 2} characters; Azure Tables takes {STRING_CHARACTERS}")
         size += 8 + 2 * len(name) + length

@@ -18,6 +18,7 @@ from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFo
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
 from local.functions_host import trigger_metadata
+from local.functions_host.probe import Probe
 from local.functions_host.worker import Function, InvocationError, Message, Worker, pause, protocol, trace_of
 
 log = logging.getLogger("host.queues")
@@ -90,11 +91,13 @@ class Queues:
         self._service = QueueServiceClient.from_connection_string(
             connection, **_RETRY, connection_timeout=3, read_timeout=15
         )
+        self._probe = Probe(self._service)
         self._known: dict[str, QueueClient] = {}
         self.running: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
         """Close the connections."""
+        self._probe.close()
         await self._service.close()
 
     async def _queue(self, name: str) -> QueueClient:
@@ -175,7 +178,7 @@ class Queues:
             task.add_done_callback(tasks.discard)
 
     async def _receive(self, queue: QueueClient, in_hand: int) -> list[Any]:
-        if in_hand > self._config.new_batch_size:
+        if in_hand > self._config.new_batch_size or await self._probe.is_empty(queue):
             return []
         batch = min(32, self._config.batch_size)
         pages = queue.receive_messages(messages_per_page=batch, visibility_timeout=self._visibility).by_page()

@@ -23,7 +23,7 @@ from shared.domain.errors import (
     SagaError,
 )
 from shared.domain.json import JsonObject
-from shared.domain.polling import poll_delay_seconds
+from shared.domain.polling import readiness_delay_seconds
 from shared.domain.records import Intent, Operation, Resource, StepChanges
 from shared.domain.remedies import recorded
 from shared.domain.retry import GiveUp, decide_retry
@@ -312,9 +312,8 @@ def _verify(
         if isinstance(d.kind, RunKind):
             state = StepState.SUBMITTED
         done = len(d.kind.apply(specs.opened(d, spec), intent)) if intent.action is IntentAction.UPDATE else 0
-        return Reschedule(
-            poll_delay_seconds(error.expected_seconds, waited), changes={"state": state, "calls_done": done}
-        )
+        delay = readiness_delay_seconds(error.expected_seconds, waited, is_one_of_many=operations.is_one_of_many(d))
+        return Reschedule(delay, changes={"state": state, "calls_done": done})
     if reading is not None and d.header.is_abort_requested:
         return giving_up.abandon_wait(d, "Fabric reads the definition of what it created")
     if reading is not None:

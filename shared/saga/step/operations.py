@@ -37,7 +37,12 @@ def started(d: Delivery, operation: OperationStarted, purpose: OperationPurpose,
 
 def first_delay(d: Delivery, kind: str) -> int:
     """Whole seconds until the first look."""
-    return first_poll_seconds(expected_seconds(kind), is_one_of_many=d.header.step_count >= MANY_STEPS)
+    return first_poll_seconds(expected_seconds(kind), is_one_of_many=is_one_of_many(d))
+
+
+def is_one_of_many(d: Delivery) -> bool:
+    """Return True if the deployment has so many steps that they wait for tokens of the quota."""
+    return d.header.step_count >= MANY_STEPS
 
 
 def look(d: Delivery, operation: Operation) -> OperationStatus | Reschedule:

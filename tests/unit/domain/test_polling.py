@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.polling import poll_delay_seconds
+from shared.domain.polling import poll_delay_seconds, readiness_delay_seconds
 from shared.steps import STEPS
 
 EXPECTED = sorted({seconds for kind in STEPS.values() for seconds in kind.expected_seconds.values()})
@@ -19,3 +19,16 @@ def test_polling_sees_the_end_soon_with_few_reads(expected: float, duration: flo
         looks += 1
     assert elapsed - duration <= max(expected, 0.25 * duration + 1.5)
     assert looks <= 45
+
+
+@given(st.sampled_from([12.0, 31.0, 53.0, 355.0]), st.floats(0.2, 800))
+def test_readiness_is_noticed_sooner_than_the_end_of_an_operation(expected: float, duration: float) -> None:
+    """Before the usual time at most half of what is left of it late, afterwards a twelfth and a second."""
+    elapsed, looks, last = 0.0, 0, 0.0
+    while elapsed < duration:
+        last = elapsed
+        elapsed += readiness_delay_seconds(expected, elapsed, is_one_of_many=False)
+        looks += 1
+    assert elapsed - duration <= max((expected - last) / 2, duration / 12 + 1.0)
+    assert looks <= 90
+    assert readiness_delay_seconds(expected, last, is_one_of_many=True) == poll_delay_seconds(expected, last)

@@ -147,7 +147,7 @@ def _names(one: Import, logical_id: str) -> bool:
     return bool(needle.strip(b"0-")) and any(needle in data for path, data in one.parts.items() if path != _PLATFORM)
 
 
-def _folder(world: World, workspace: Workspace, path: str) -> str | None:
+def folder_at(world: World, workspace: Workspace, path: str) -> str | None:
     """Return the id of a folder by its path; the folders that are missing are created."""
     held, at = workspace.part(folders.Folders), None
     for name in path.split("/") if path else []:
@@ -178,7 +178,7 @@ def put(world: World, workspace: Workspace, one: Import, *, by_name: bool) -> Bo
     detail["operationType"] = "Create" if item is None else "Update"
     try:
         if item is None:
-            at = _folder(world, workspace, one.folder)
+            at = folder_at(world, workspace, one.folder)
             body = {"type": one.type, "displayName": one.name, "folderId": at, **definition}
             answer = items.create(world, Request("POST", "", body=json.dumps(body).encode()), workspace.id)
             item_id = _made(world, answer)["id"]

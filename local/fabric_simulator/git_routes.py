@@ -3,6 +3,7 @@
 A branch must exist before a workspace is connected with it: the control API's POST git creates it and commits to it.
 """
 
+import json
 from dataclasses import replace
 
 from local.fabric_simulator import bulk, git_sync, items
@@ -113,6 +114,7 @@ def initialize(world: World, request: Request, workspace_id: str) -> Answer:
         link.is_initialized = True
         if action == "None":
             git_sync.mark_synced(world, workspace, link)
+            link.head, link.synced_at = link.branch.head.id, world.clock()
     return answer
 
 
@@ -171,6 +173,7 @@ def _commit(world: World, workspace: Workspace, link: Link, chosen: set[str], co
             files |= {f"{prefix}{here[key].root}/{path}": data for path, data in here[key].files.items()}
     link.branch.commit(files, comment, world.clock())
     git_sync.mark_synced(world, workspace, link, chosen)
+    link.head, link.synced_at = link.branch.head.id, world.clock()
 
 
 def update(world: World, request: Request, workspace_id: str) -> Answer:
@@ -194,8 +197,12 @@ def update(world: World, request: Request, workspace_id: str) -> Answer:
     if not object_field(body, "options").get("allowOverrideItems"):
         _check_names(git_sync.in_workspace(world, workspace), git_sync.in_branch(link), taken)
     answer, link.operation = world.begin("updateFromGit", None)
+    quiet, ordered = replace(world, fault={}), sorted(taken)
     if link.operation.error is None:
-        _update(replace(world, fault={}), workspace, link, taken)
+        _update(quiet, workspace, link, ordered)
+        link.head, link.synced_at = link.branch.head.id, world.clock()
+    else:  # assumed: an update that fails has changed some items, and the workspace is not at the branch's head
+        _update(quiet, workspace, link, ordered[: (len(ordered) + 1) // 2])
     return answer
 
 
@@ -207,19 +214,32 @@ def _check_names(here: dict[str, Side], there: dict[str, Side], taken: set[str])
             raise ApiError(409, "PotentialDuplicateDisplayNameAndType", message)
 
 
-def _update(world: World, workspace: Workspace, link: Link, taken: set[str]) -> None:
+def _update(world: World, workspace: Workspace, link: Link, taken: list[str]) -> None:
+    """Bring these items to the state of the branch. One that cannot be changed stays as it is, and is not synced."""
     here, there = git_sync.in_workspace(world, workspace), git_sync.in_branch(link)
-    for key in taken - there.keys():
-        if key in here:
+    for key in taken:
+        if key in here and key not in there:
             items.delete(world, Request("DELETE", ""), workspace.id, here[key].item_id)
     parts: Body = {
         "definitionParts": [
-            row for key in taken & there.keys() for row in bulk.rows_of(there[key].root, there[key].files)
+            row for key in taken if key in there for row in bulk.rows_of(there[key].root, there[key].files)
         ]
     }
+    done = set(taken) - there.keys()
     for one in bulk.ordered(bulk.imports(parts)) if list_field(parts, "definitionParts") else ():
-        bulk.put(world, workspace, one, by_name=True)
-    git_sync.mark_synced(world, workspace, link, taken)
+        made = bulk.put(world, workspace, one, by_name=True)
+        if made["operationStatus"] == "Succeeded":
+            _describe(world, workspace, made["itemId"], one)
+            done.add(one.logical_id)
+    git_sync.mark_synced(world, workspace, link, done)
+
+
+def _describe(world: World, workspace: Workspace, item_id: str, one: bulk.Import) -> None:
+    """Give an item the name, the description and the place that it has in the branch, and show it at once."""
+    item = workspace.items[item_id]
+    platform = json.loads(one.parts[".platform"])
+    item.name, item.description = one.name, str(platform["metadata"].get("description") or "")
+    item.folder_id, item.visible_at = bulk.folder_at(world, workspace, one.folder), 0.0
 
 
 def my_credentials(world: World, request: Request, workspace_id: str) -> Answer:

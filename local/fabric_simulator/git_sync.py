@@ -112,7 +112,6 @@ def mark_synced(world: World, workspace: Workspace, link: Link, keys: set[str] |
         for key in keys:
             link.base.pop(key, None)
         link.base.update({key: pair for key, pair in now.items() if key in keys})
-    link.head, link.synced_at = link.branch.head.id, world.clock()
 
 
 def _digest(side: Side | None) -> str:

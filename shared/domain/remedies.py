@@ -32,6 +32,13 @@ _REMEDIES: dict[str, str] = {
     "PrincipalTypeNotSupported": "Fabric does not allow this for a service principal; use another identity.",
     "InvalidInput": "Correct the field that Fabric names.",
     "ItemDisplayNameNotAvailableYet": "The name of a deleted item is reserved for some minutes; submit again later.",
+    "WorkspaceNotConnectedToGit": "Connect the workspace with a branch first, for example by a step of kind "
+    "git_connection.",
+    "WorkspaceHeadMismatch": "Somebody has updated or committed the workspace since it was read: submit again.",
+    "PotentialDuplicateDisplayNameAndType": "The workspace has an item of that name and type that Git lacks: rename "
+    "or commit it, then submit again.",
+    "MissingDependency": "Commit the item on which the others depend, then submit again.",
+    "DependencyDeletionFailed": "Another item still uses the item that the update would delete; change that first.",
     "WorkspaceItemsLimitExceeded": "Delete items (soft-deleted ones count too) or use another workspace.",
 }
 """By Fabric's error code."""

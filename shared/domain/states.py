@@ -41,11 +41,13 @@ class IntentAction(StrEnum):
 
 
 class OperationPurpose(StrEnum):
-    """The part of a step that waits for an operation: its before-image, its forward or its compensating action."""
+    """The part of a step that waits for an operation: its before-image, its forward or its compensating action, or a
+    resource that the compensation creates again and of which a look shows whether it is there."""
 
     CAPTURE = "capture"
     APPLY = "apply"
     COMPENSATE = "compensate"
+    RECREATE = "recreate"
 
 
 class OperationState(StrEnum):

@@ -22,6 +22,7 @@ from shared.domain.telemetry import Event
 from shared.saga import deployed
 from shared.saga.dry_run.changes import DRY_RUN_RETRY, Action, dry_run
 from shared.saga.step.delivery import Services
+from shared.steps.git_update import GitUpdateKind
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ class DriftWatch:
         except Exception:  # a bug that one target triggers must not stop the round at it for ever
             log.exception("drift of %s (deployment %s) cannot be told", header.target, header.deployment_id)
             return None
-        drifted = [step for step in found.steps if step.action in _DRIFT]
+        drifted = [step for step in found.steps if step.action in _DRIFT and step.kind not in _MOVE_ON]
         return [f"{step.id} ({_WORDS.get(step.action) or ', '.join(step.fields)})" for step in drifted]
 
 
@@ -128,6 +129,8 @@ def added(drifted: tuple[DriftedTarget, ...], more: DriftedTarget) -> tuple[Drif
     return drifted
 
 
+_MOVE_ON = frozenset({GitUpdateKind.name})
+"""Kinds whose steps ask for what is newest: a branch that somebody has committed to is no drift of the workspace."""
 _WORDS = {Action.CREATE: "missing", Action.RENAME: "renamed", Action.MOVE: "moved"}
 
 

@@ -11,6 +11,7 @@ from shared.steps.connection_binding import ConnectionBindingKind
 from shared.steps.custom import CustomKind
 from shared.steps.folder import FolderKind
 from shared.steps.git_connection import GitConnectionKind, GitInitialisationKind, GitLinkKind
+from shared.steps.git_update import GitUpdateKind
 from shared.steps.item import ItemKind
 from shared.steps.item_actions import EnvironmentPublishKind, ValueSetKind
 from shared.steps.job import JobKind
@@ -42,6 +43,7 @@ _IN_FABRIC: tuple[StepKind, ...] = (
     ShortcutKind(),
     WarehouseKind(),
     ConnectionBindingKind(),
+    GitUpdateKind(),
 )
 _EXPANDED: tuple[StepKind, ...] = (
     RepositoryItemKind(),

@@ -38,7 +38,7 @@ _EXAMPLES = {
     "branchName": "main",
     "directoryName": "/fabric",
 }
-_NOT_CONNECTED, _INITIALISED = "NotConnected", "ConnectedAndInitialized"
+_NOT_CONNECTED, INITIALISED = "NotConnected", "ConnectedAndInitialized"
 
 
 class GitConnectionKind:
@@ -88,7 +88,7 @@ class GitLinkKind(ResourceKind):
         check_link(spec)
 
     def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
-        shown = _connection(fabric, spec["workspaceId"])
+        shown = connection(fabric, spec["workspaceId"])
         if shown["gitConnectionState"] == _NOT_CONNECTED:
             return None
         return Snapshot(_resource(spec), {"details": as_object(shown.get("gitProviderDetails")) or {}})
@@ -103,7 +103,7 @@ class GitLinkKind(ResourceKind):
         body: JsonObject = {"gitProviderDetails": _details(spec)}
         if spec.get("connectionId"):
             body["myGitCredentials"] = {"source": "ConfiguredConnection", "connectionId": spec["connectionId"]}
-        return [Call("POST", f"{_git(spec['workspaceId'])}/connect", "git", body)]
+        return [Call("POST", f"{git_path(spec['workspaceId'])}/connect", "git", body)]
 
     def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
         return _resource(spec)
@@ -136,7 +136,7 @@ class GitLinkKind(ResourceKind):
         """Return git/disconnect; nothing if somebody has connected another branch since."""
         if intent.action is not IntentAction.CREATE or self.changes(spec, found):
             return []
-        return [Call("POST", f"{_git(spec['workspaceId'])}/disconnect", "git")]
+        return [Call("POST", f"{git_path(spec['workspaceId'])}/disconnect", "git")]
 
 
 class GitInitialisationKind(SettingKind):
@@ -151,15 +151,15 @@ class GitInitialisationKind(SettingKind):
         spec.choice("initializationStrategy", STRATEGIES, required=True)
 
     def read(self, fabric: Fabric, spec: JsonObject) -> tuple[str, JsonObject]:
-        return "Git connection", {"state": _connection(fabric, spec["workspaceId"])["gitConnectionState"]}
+        return "Git connection", {"state": connection(fabric, spec["workspaceId"])["gitConnectionState"]}
 
     def wanted(self, spec: JsonObject) -> JsonObject:
-        return {"state": _INITIALISED}
+        return {"state": INITIALISED}
 
     def set(self, spec: JsonObject, values: JsonObject) -> list[Call]:
         """Return git/initializeConnection, an operation that may be repeated."""
         body: JsonObject = {"initializationStrategy": spec.get("initializationStrategy", STRATEGIES[0])}
-        return [Call("POST", f"{_git(spec['workspaceId'])}/initializeConnection", "initialise Git", body)]
+        return [Call("POST", f"{git_path(spec['workspaceId'])}/initializeConnection", "initialise Git", body)]
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         """Return an empty list: a connection of this deployment is disconnected, any other one stays initialised."""
@@ -201,15 +201,15 @@ def _text(value: object) -> str:
     return str(value or "").strip("/")
 
 
-def _connection(fabric: Fabric, workspace_id: str) -> JsonObject:
+def connection(fabric: Fabric, workspace_id: str) -> JsonObject:
     """Return a workspace's Git connection. Raises FabricTransientError if Fabric does not show its state."""
-    shown = fabric.get(f"{_git(workspace_id)}/connection")
+    shown = fabric.get(f"{git_path(workspace_id)}/connection")
     if not shown.get("gitConnectionState"):
         raise FabricTransientError("Fabric's response has no gitConnectionState", call="GET git/connection")
     return shown
 
 
-def _git(workspace_id: str) -> str:
+def git_path(workspace_id: str) -> str:
     return f"/workspaces/{workspace_id}/git"
 
 

@@ -169,7 +169,7 @@ class ItemKind(items.InWorkspace):
                 return reply.operation
             captured = reply.body or {}
         definition = captured.get("definition", {})
-        if not _can_be_restored(definition):
+        if not can_be_restored(definition):
             message = (
                 f"Fabric does not return the complete definition of {found.resource.type} '{found.resource.name}', "
                 "so it could not be restored"
@@ -239,7 +239,7 @@ def _update_definition(spec: JsonObject, item_id: str, definition: JsonObject) -
     return Call("POST", path, "updateDefinition", {"definition": definition})
 
 
-def _can_be_restored(definition: JsonObject) -> bool:
+def can_be_restored(definition: JsonObject) -> bool:
     """Return True if every part of a definition that Fabric returned can be sent again."""
     parts = as_list(definition.get("parts")) or []
     return bool(parts) and all("path" in part and "payload" in part for part in parts)

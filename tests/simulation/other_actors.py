@@ -22,6 +22,8 @@ class OtherActors:
     chance: random.Random
     things: dict[str, dict[str, Any]] = field(default_factory=lambda: dict[str, dict[str, Any]]())
     removed_ids: set[str] = field(default_factory=lambda: set[str]())
+    compared: set[str] = field(default_factory=lambda: set[str]())
+    """The ids of the workspaces whose contents tests/simulation/git_in_schedule.py compares."""
 
     def seed_workspace(self) -> None:
         """Create a workspace with our name and some items with our names, before any deployment starts."""

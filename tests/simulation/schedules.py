@@ -25,6 +25,7 @@ from shared.saga.sweep.sweeper import MAX_OPERATION
 from tests.simulation import laws
 from tests.simulation.companions import Companions
 from tests.simulation.edges import WORKSPACE, Crash
+from tests.simulation.git_in_schedule import GitInSchedule
 from tests.simulation.in_schedule import InSchedule
 from tests.simulation.jobs_in_schedule import JobsInSchedule
 from tests.simulation.orchestration import HANGS
@@ -266,7 +267,12 @@ def run(seed: int) -> Report:
         other_actors.seed_workspace()
     restored = Restored.of(seed, world)
     restored.prepare(other_actors)
-    added = Added(InSchedule.of(seed, world), JobsInSchedule.of(seed, world), SettingsInSchedule.of(seed, world))
+    added = Added(
+        InSchedule.of(seed, world),
+        JobsInSchedule.of(seed, world),
+        SettingsInSchedule.of(seed, world),
+        GitInSchedule.of(seed, world, other_actors),
+    )
     chosen = [(name, "", 0.25) for name in FAULTS if chance.random() < 0.25]
     chosen += [("answer lost", "POST", 0.4)] if operators.is_hasty else []
     rules = [
@@ -298,21 +304,23 @@ def run(seed: int) -> Report:
 
 @dataclass
 class Added:
-    """The repository, the job and the settings that some seeds add to every manifest."""
+    """The repository, the job, the settings and the update from Git that some seeds add to every manifest."""
 
     repository: InSchedule
     jobs: JobsInSchedule
     settings: SettingsInSchedule
+    git: GitInSchedule
 
     def amend(self, manifest: dict[str, Any]) -> None:
         """Add it to a manifest."""
         self.repository.amend(manifest)
         self.jobs.amend(manifest)
         self.settings.amend(manifest)
+        self.git.amend(manifest)
 
     def violations(self, ids: list[str]) -> list[str]:
         """Check the laws that are about what was added."""
-        found = [*self.jobs.violations(ids), *self.settings.violations(ids)]
+        found = [*self.jobs.violations(ids), *self.settings.violations(ids), *self.git.violations(ids)]
         return [*found, *self.repository.violations(ids)]
 
 

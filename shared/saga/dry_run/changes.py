@@ -39,6 +39,7 @@ from shared.saga import deployed
 from shared.saga.dry_run.exported import ExportedItems
 from shared.saga.dry_run.read_only import ReadOnlyFabric
 from shared.steps import ELSEWHERE
+from shared.steps.gathering_kind import GatheringKind
 from shared.steps.kind import (
     Details,
     ElsewhereKind,
@@ -242,6 +243,8 @@ class _Run:
             return _new(step, kind, spec, f"known after apply: {', '.join(open_keys)}"), text
         spec = kind.prepare(self.fabric, spec, self.recall)
         found = kind.find(self.fabric, spec)
+        if found is None and isinstance(kind, GatheringKind):
+            return self._unconnected(step, kind, spec), text
         if found is None:
             return _new(step, kind, spec, "absent"), text
         outputs = self._outputs(kind, spec, found, text)
@@ -257,6 +260,13 @@ class _Run:
         change = _change(step, spec, action, remark, tuple(fields), resource)
         return replace(change, **vars(details)), outputs
 
+    def _unconnected(self, step: GraphStep, kind: GatheringKind, spec: JsonObject) -> StepChange:
+        """Return the change of a step whose resource is absent now, and may be created by a step that it needs. Raises
+        VerificationError if none of those changes anything."""
+        if all(self.found[need].action not in _CHANGING for need in step.needs):
+            raise VerificationError(kind.absent(spec))
+        return _change(step, spec, Action.UPDATE, "known after apply: what it changes")
+
     def _differences(self, kind: StepKind, spec: JsonObject, found: Snapshot) -> tuple[list[str], str, Details]:
         """Return the fields that an update would change, compared with the before-image that it would keep."""
         fields, remark = kind.changes(spec, found), "there, and differs"
@@ -266,15 +276,37 @@ class _Run:
         spec = kind.opened(spec, self.read)
         if self.exported.is_as_asked(kind, spec, found):
             return [], "", Details()
-        image = kind.capture(self.fabric, spec, found, None)
-        if isinstance(image, OperationStarted):
-            captured, failed = self._captured(image)
-            if captured is None:
-                return fields, f"there; definition: not compared, because {failed}", Details()
-            image = kind.capture(self.fabric, spec, found, captured)
-            assert not isinstance(image, OperationStarted)  # noqa: S101 - it got the operation's result
+        image = self._gathered(kind, spec) if isinstance(kind, GatheringKind) else self._image(kind, spec, found)
+        if isinstance(image, str):
+            return fields, f"there; definition: not compared, because {image}", Details()
         before = Snapshot(found.resource, image)
         return kind.changes(spec, before), remark, kind.details(spec, before)
+
+    def _image(self, kind: StepKind, spec: JsonObject, found: Snapshot) -> JsonObject | str:
+        """Return the before-image of an update, or why Fabric does not show it."""
+        image = kind.capture(self.fabric, spec, found, None)
+        if not isinstance(image, OperationStarted):
+            return image
+        captured, failed = self._captured(image)
+        if captured is None:
+            return failed
+        image = kind.capture(self.fabric, spec, found, captured)
+        assert not isinstance(image, OperationStarted)  # noqa: S101 - it got the operation's result
+        return image
+
+    def _gathered(self, kind: GatheringKind, spec: JsonObject) -> JsonObject | str:
+        """Return a before-image that takes several reads, or why Fabric does not show it."""
+        so_far: JsonObject | None = None
+        answer: JsonObject | None = None
+        while True:
+            gathered = kind.gather(self.fabric, spec, so_far, answer)
+            if gathered.is_complete:
+                return gathered.image
+            so_far, answer = gathered.image, None
+            if gathered.operation is not None:
+                answer, failed = self._captured(gathered.operation)
+                if answer is None:
+                    return failed
 
     def _captured(self, operation: OperationStarted) -> tuple[JsonObject | None, str]:
         """Return the result of the operation of getDefinition; or None, and why."""

@@ -64,7 +64,7 @@ class ReadOnlyFabric:
         self, method: str, path: str, body: JsonObject | None = None, query: dict[str, str] | None = None
     ) -> FabricReply:
         """Send a call that is known to read only. Raises FabricRefusedError, without a call, for every other one."""
-        if method != "POST" or not path.endswith(READING_POSTS):
+        if method != "GET" and (method != "POST" or not path.endswith(READING_POSTS)):
             raise FabricRefusedError("a dry run sends only calls that change nothing", call=f"{method} {path}")
         return self._with_retry(lambda: self._fabric.send(method, path, body, query))
 

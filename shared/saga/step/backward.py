@@ -16,18 +16,22 @@ from functools import partial
 from shared.domain.errors import FabricError, FabricNotFoundError, FabricRefusedError, SagaError
 from shared.domain.json import JsonObject
 from shared.domain.polling import poll_delay_seconds
-from shared.domain.ports import OperationStatus
+from shared.domain.ports import OperationStarted, OperationStatus
 from shared.domain.records import Intent, Operation, RecordedError, StepChanges
 from shared.domain.remedies import recorded
 from shared.domain.retry import TryAgain, backoff, decide_retry
 from shared.domain.states import IntentAction, OperationPurpose, OperationState, StepState
-from shared.saga.step import companions, operations, runs
+from shared.saga.step import companions, gathering, operations, runs
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
-from shared.steps.kind import GuardError, NotYetError, Snapshot
+from shared.steps.gathering_kind import GatheringKind
+from shared.steps.kind import Call, GuardError, NotYetError, Snapshot
 from shared.steps.makers import Found
 from shared.steps.parents import unless_gone
 from shared.steps.run_kind import RunKind
+
+_OWN = (OperationPurpose.COMPENSATE, OperationPurpose.RECREATE)
+"""The operations that the compensation itself began."""
 
 
 def advance(d: Delivery) -> Attempt:
@@ -61,7 +65,7 @@ def advance(d: Delivery) -> Attempt:
 def _start_compensation(d: Delivery) -> StepChanges:
     """Return what the first write of a try sets. An operation of the last try is abandoned: it had all of its time."""
     step = d.step
-    is_given_up = step.operation is not None and step.operation.purpose is OperationPurpose.COMPENSATE
+    is_given_up = step.operation is not None and step.operation.purpose in _OWN
     return {
         "state": StepState.COMPENSATING,
         "attempt": 0,
@@ -77,11 +81,12 @@ def _compensate(d: Delivery, intent: Intent) -> Attempt:
     unseen: Operation | None = None
     if operation is not None and operation.purpose is not OperationPurpose.CAPTURE:
         status = _status(d, operation)
-        if operation.purpose is OperationPurpose.COMPENSATE:
+        if operation.purpose in _OWN:
             if status.state is OperationState.RUNNING:
                 return operations.wait(d, operation)
             operations.check(status, operation)
-            d.write({"operation": None, "calls_done": d.step.calls_done + 1})
+            ended = 1 if operation.purpose is OperationPurpose.COMPENSATE else 0
+            d.write({"operation": None, "calls_done": d.step.calls_done + ended})
         elif status.state is OperationState.RUNNING:
             if intent.action is not IntentAction.CREATE and not _is_given_up(d, operation):
                 return operations.wait(d, operation)  # its change could overwrite what is restored
@@ -155,13 +160,21 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: JsonObject) -> Att
         going = d.kind.guard(d.fabric, found.resource, own)
         if d.kind.must_be_empty:
             companions.delete(d, going)
+    if isinstance(d.kind, GatheringKind) and intent.action is IntentAction.UPDATE:
+        surveyed = gathering.surveyed(d, d.kind, spec, intent)
+        if isinstance(surveyed, Reschedule):
+            return surveyed
+        intent = surveyed
     calls = d.kind.compensate(spec, intent, found)
-    for call in calls[d.step.calls_done :]:
+    counted = 0
+    for call in calls:
+        counted += 0 if call.is_looked_for else 1
+        if not call.is_looked_for and counted <= d.step.calls_done:
+            continue
         d.prove_claim()
         reply = d.fabric.send(call.method, call.path, call.body, call.query)
         if reply.operation is not None and call.is_followed:
-            started = operations.started(d, reply.operation, OperationPurpose.COMPENSATE, call.operation_kind)
-            return Reschedule(operations.first_delay(d, started.kind), changes={"operation": started})
+            return _follow(d, call, reply.operation, counted)
     if calls and (waiting := runs.check_stopped(d, spec, found, len(calls))) is not None:
         return waiting
     d.kind.check_compensated(d.fabric, spec, found.resource, calls)
@@ -169,6 +182,16 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: JsonObject) -> Att
         return companions.settle(d, d.kind.compensated(spec, found))
     done = f"deleted{companions.with_it(going)}" if intent.action is IntentAction.CREATE else "restored as it was"
     return companions.settle(d, done)
+
+
+def _follow(d: Delivery, call: Call, operation: OperationStarted, counted: int) -> Reschedule:
+    """Return the wait for an operation that a call began; `counted` is the number of counted calls so far, with it."""
+    purpose = OperationPurpose.RECREATE if call.is_looked_for else OperationPurpose.COMPENSATE
+    started = operations.started(d, operation, purpose, call.operation_kind)
+    changes: StepChanges = {"operation": started}
+    if not call.is_looked_for:
+        changes["calls_done"] = counted - 1
+    return Reschedule(operations.first_delay(d, started.kind), changes=changes)
 
 
 def _absent(d: Delivery, running: Operation | None) -> Attempt:

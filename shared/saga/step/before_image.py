@@ -25,26 +25,35 @@ def reading(d: Delivery) -> Reschedule | None:
     return None
 
 
+def answer(d: Delivery) -> JsonObject | Reschedule | None:
+    """Return the result of the reading operation that an earlier delivery began; None if there is none, or if Fabric
+    has forgotten it: reading changes nothing, so it is asked again. Raises FabricError if it failed."""
+    operation = d.step.operation
+    if operation is None or operation.purpose is not OperationPurpose.CAPTURE:
+        return None
+    try:
+        status = d.reading or operations.look(d, operation)
+        if isinstance(status, Reschedule):
+            return status
+        d.stage({"operation": None})  # a failed one is requested again, because reading changes nothing
+        if status.state is OperationState.SUCCEEDED:
+            return d.fabric.result(operation.id, operation.location) or {}
+    except FabricNotFoundError:
+        return None
+    operations.check(status, operation)
+    return None
+
+
+def awaited(d: Delivery, operation: OperationStarted, kind: str) -> Reschedule:
+    """Return the wait for a reading operation that Fabric has just begun."""
+    started = operations.started(d, operation, OperationPurpose.CAPTURE, kind)
+    return Reschedule(operations.first_delay(d, kind), changes={"operation": started, **giving_up.started(d)})
+
+
 def read(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject | Reschedule:
     """Return the before-image; Reschedule if Fabric is still preparing it."""
-    captured: JsonObject | None = None
-    operation = d.step.operation
-    if operation is not None and operation.purpose is OperationPurpose.CAPTURE:
-        try:
-            status = d.reading or operations.look(d, operation)
-            if isinstance(status, Reschedule):
-                return status
-            d.stage({"operation": None})  # a failed one is requested again, because reading changes nothing
-            if status.state is OperationState.SUCCEEDED:
-                captured = d.fabric.result(operation.id, operation.location) or {}
-        except FabricNotFoundError:
-            status = None  # Fabric has forgotten the operation: reading changes nothing, so it is asked again
-        if status is not None:
-            operations.check(status, operation)
+    captured = answer(d)
+    if isinstance(captured, Reschedule):
+        return captured
     image = d.kind.capture(d.fabric, spec, found, captured)
-    if isinstance(image, OperationStarted):
-        started = operations.started(d, image, OperationPurpose.CAPTURE, "getDefinition")
-        return Reschedule(
-            operations.first_delay(d, started.kind), changes={"operation": started, **giving_up.started(d)}
-        )
-    return image
+    return awaited(d, image, "getDefinition") if isinstance(image, OperationStarted) else image

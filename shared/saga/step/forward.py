@@ -28,10 +28,21 @@ from shared.domain.records import Intent, Operation, Resource, StepChanges
 from shared.domain.remedies import recorded
 from shared.domain.retry import GiveUp, decide_retry
 from shared.domain.states import IntentAction, OperationPurpose, StepState
-from shared.saga.step import approvals, before_image, companions, exported, giving_up, operations, runs, specs
+from shared.saga.step import (
+    approvals,
+    before_image,
+    companions,
+    exported,
+    gathering,
+    giving_up,
+    operations,
+    runs,
+    specs,
+)
 from shared.saga.step.delivery import CLOCK_SKEW, Delivery
 from shared.saga.step.looks import DeliveryFabric, UnknownListError
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
+from shared.steps.gathering_kind import GatheringKind
 from shared.steps.kind import IfExists, NotYetError, Snapshot, VerificationError, policy_for
 from shared.steps.marker import marker_of
 from shared.steps.run_kind import RunKind
@@ -79,6 +90,8 @@ def _begin(d: Delivery) -> Attempt:
     found = d.kind.find(d.fabric, spec)
     if found is not None:
         return _present(d, spec, found)
+    if isinstance(d.kind, GatheringKind):
+        raise VerificationError(d.kind.absent(spec))
     marker = marker_of(d.step.deployment_id, d.step.step_id)
     intent = Intent(IntentAction.CREATE, marker, beside=runs.before(d, spec))
     changes: StepChanges = {"state": StepState.INTENT, "intent": intent, "operation": None, "error": None}
@@ -107,7 +120,11 @@ def _updated(d: Delivery, spec: JsonObject, found: Snapshot, marker: str) -> Att
     opened = specs.opened(d, spec)
     if shown is not None and not d.kind.changes(opened, shown):
         return None
-    before = before_image.read(d, opened, found)
+    if isinstance(d.kind, GatheringKind):
+        before = gathering.before_image(d, d.kind, opened)
+        opened, spec = gathering.without_pieces(opened), gathering.without_pieces(spec)
+    else:
+        before = before_image.read(d, opened, found)
     if isinstance(before, Reschedule):
         return before
     if not d.kind.changes(opened, Snapshot(found.resource, before)):
@@ -140,6 +157,8 @@ def _resume(d: Delivery) -> Attempt:
         if waiting is not None:
             return waiting
         d.stage({"operation": None})
+    if gathering.is_done(d, spec, intent):
+        return _verify(d, spec, _known(step.resource), intent)
     uncertain = d.is_uncertain
     if intent.action is IntentAction.CREATE:
         fresh = replace(intent, beside=runs.before(d, spec))  # before `find`: no companion shows before its item

@@ -138,7 +138,7 @@ class DeliveryFabric:
             self.lists.note_refusal(error)
             raise
         finally:
-            if not path.endswith(_READS):
+            if method != "GET" and not path.endswith(_READS):
                 self._note_change()
 
     def poll(self, operation_id: str, location: str | None) -> OperationStatus:

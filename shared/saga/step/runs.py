@@ -21,6 +21,7 @@ from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
 from shared.steps import expected_seconds
 from shared.steps.companions import beside
+from shared.steps.gathering_kind import GatheringKind
 from shared.steps.kind import NotYetError, Snapshot
 from shared.steps.run_kind import RunKind
 
@@ -50,8 +51,10 @@ def accepted(kind: RunKind, spec: JsonObject, started: OperationStarted, operati
 
 
 def note_lost(d: Delivery, error: FabricError) -> None:
-    """Stage until when a start without an answer may still take effect."""
-    if isinstance(error, FabricAmbiguousError) and isinstance(d.kind, RunKind) and d.step.resource is None:
+    """Stage until when a call without an answer may still take effect, if a second one would not be harmless."""
+    is_start = isinstance(d.kind, RunKind) and d.step.resource is None
+    is_update = isinstance(d.kind, GatheringKind) and d.step.state is StepState.INTENT
+    if isinstance(error, FabricAmbiguousError) and (is_start or is_update):
         d.stage({"late_call_until": d.services.clock.now() + timedelta(seconds=d.services.policy.late_call_seconds)})
 
 

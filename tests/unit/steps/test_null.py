@@ -53,6 +53,7 @@ SPECS: dict[str, dict[str, Any]] = {
         "collation": None,
         "ifExists": None,
     },
+    "git_update": {"workspaceId": PERSON, "conflictResolution": "PreferRemote"},
     "shortcut": {
         "workspaceId": PERSON,
         "itemId": OTHER,

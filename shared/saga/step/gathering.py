@@ -1,0 +1,80 @@
+"""The before-image of an update of many resources: many reads one after the other, over several deliveries.
+
+    gather ──┬─ another piece ─ gather ─ ...
+             ├─ operation: the pieces so far are stored with the spec ─ look ─ ... ─ gather
+             └─ complete: the image
+
+Reading changes nothing, so an operation that failed, or that Fabric has forgotten, is requested again.
+"""
+
+from dataclasses import replace
+
+from shared.domain.json import JsonObject, as_object
+from shared.domain.ports import OperationStarted
+from shared.domain.records import Intent, StepChanges
+from shared.domain.states import IntentAction, OperationPurpose
+from shared.saga.step import before_image as reading
+from shared.saga.step import giving_up, operations
+from shared.saga.step.delivery import Delivery
+from shared.saga.step.outcome import Reschedule
+from shared.steps.gathering_kind import GatheringKind
+
+_SO_FAR = "gathered"
+"""The member of a stored spec that has the pieces of an incomplete before-image."""
+_PIECES = 50
+"""Pieces that one delivery reads before it stores them."""
+
+
+def before_image(d: Delivery, kind: GatheringKind, spec: JsonObject) -> JsonObject | Reschedule:
+    """Return the before-image; Reschedule if Fabric is still preparing a piece of it, or if there are many.
+
+    Raises FabricError, InvalidInputError.
+    """
+    answer = reading.answer(d)
+    if isinstance(answer, Reschedule):
+        return answer
+    so_far = None if d.is_resumed else as_object(spec.get(_SO_FAR))
+    plain = without_pieces(spec)
+    for _ in range(_PIECES):
+        gathered = kind.gather(d.fabric, plain, so_far, answer)
+        if gathered.is_complete:
+            return gathered.image
+        so_far, answer = gathered.image, None
+        if gathered.operation is not None:
+            waiting = reading.awaited(d, gathered.operation, gathered.operation_kind)
+            return replace(waiting, changes={**waiting.changes, **_kept(d, plain, so_far)})
+    return Reschedule(1.0, changes={"operation": None, **_kept(d, plain, so_far or {}), **giving_up.started(d)})
+
+
+def without_pieces(spec: JsonObject) -> JsonObject:
+    """Return a spec without the pieces of a before-image that a delivery has stored with it."""
+    return {name: value for name, value in spec.items() if name != _SO_FAR}
+
+
+def surveyed(d: Delivery, kind: GatheringKind, spec: JsonObject, intent: Intent) -> Intent | Reschedule:
+    """Return the intent with what its update made and changed, which is read once and stored; Reschedule while Fabric
+    prepares it. Raises FabricError, GuardError."""
+    if intent.made is not None:
+        return replace(intent, made=d.services.payloads.load(intent.made))
+    answer = reading.answer(d)
+    if isinstance(answer, Reschedule):
+        return answer
+    found = kind.survey(d.fabric, spec, intent, answer)
+    if isinstance(found, OperationStarted):
+        started = operations.started(d, found, OperationPurpose.CAPTURE, "git status")
+        return Reschedule(operations.first_delay(d, started.kind), changes={"operation": started})
+    stored = d.step.intent
+    assert stored is not None  # noqa: S101 - a step without an intent has nothing to compensate
+    d.write({"intent": replace(stored, made=d.services.payloads.store(found)), "operation": None})
+    return replace(intent, made=found)
+
+
+def is_done(d: Delivery, spec: JsonObject, intent: Intent) -> bool:
+    """Return True if an earlier delivery's update took effect, although its row does not say so. Raises FabricError."""
+    if not isinstance(d.kind, GatheringKind) or intent.action is not IntentAction.UPDATE:
+        return False
+    return d.kind.took_effect(d.fabric, spec, intent)
+
+
+def _kept(d: Delivery, spec: JsonObject, so_far: JsonObject) -> StepChanges:
+    return {"spec": d.services.payloads.store({**spec, _SO_FAR: so_far}), "refers_to": {}}

@@ -1,0 +1,60 @@
+"""The base of the kinds whose before-image takes several reads, some of which Fabric continues as operations.
+
+The engine asks a `GatheringKind` for three things that no other kind needs (saga/step/gathering.py):
+
+- its before-image is read one piece at a time, because no worker waits for an operation (ADR 7);
+- its update is not idempotent: after a lost response, a look shows whether it took effect, before it is sent again;
+- what the update made and changed is surveyed before anything is restored, because only a read shows it.
+"""
+
+from dataclasses import dataclass
+
+from shared.domain.json import JsonObject
+from shared.domain.ports import Fabric, OperationStarted
+from shared.domain.records import Intent, Resource
+from shared.steps.kind import IfExists, ResourceKind, Snapshot
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """A before-image as far as it has been read, and the operation whose result is read next, if Fabric began one."""
+
+    image: JsonObject
+    is_complete: bool = False
+    operation: OperationStarted | None = None
+    operation_kind: str = ""
+
+
+class GatheringKind(ResourceKind):
+    """A kind whose step updates many resources. Its own resource exists before the step, or the step fails."""
+
+    if_exists = IfExists.UPDATE
+
+    def absent(self, spec: JsonObject) -> str:
+        """Return why there is nothing to update, and what to do, when `find` returns None."""
+        raise NotImplementedError
+
+    def gather(
+        self, fabric: Fabric, spec: JsonObject, so_far: JsonObject | None, answer: JsonObject | None
+    ) -> Gathered:
+        """Read the next piece of the before-image. `answer` is the result of the operation that the last call returned;
+        None if there was none, or if it failed and its piece is read again. Raises FabricError, InvalidInputError."""
+        raise NotImplementedError
+
+    def took_effect(self, fabric: Fabric, spec: JsonObject, intent: Intent) -> bool:
+        """Return True if the update of this intent has been done. Raises FabricError."""
+        raise NotImplementedError
+
+    def survey(
+        self, fabric: Fabric, spec: JsonObject, intent: Intent, answer: JsonObject | None
+    ) -> JsonObject | OperationStarted:
+        """Return what the update made and changed, as `Intent.made`; or the operation whose result shows it, which is
+        the `answer` of the next call. Raises FabricError, GuardError."""
+        raise NotImplementedError
+
+    def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
+        raise NotImplementedError("the step creates nothing")
+
+    def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
+        """Return False: the step updates what exists."""
+        return False

@@ -12,6 +12,7 @@ from local.crash_sweep.manifests import Manifest
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DeploymentState, StepState
 from shared.domain.transitions import DEPLOYMENT_TRANSITIONS, STEP_TRANSITIONS
+from shared.steps.git_update import GitUpdateKind
 
 _DEPLOYMENT = "deployment"
 _COLLECTIONS = frozenset({"workspaces", "lakehouses", "items", "folders", "roleAssignments"})
@@ -49,7 +50,7 @@ def fabric(
 
     Each resource must have been created once and be in the journal, and foreign resources must be unchanged.
     """
-    known = {s.resource.id.lower() for s in steps if s.resource is not None}
+    known = {s.resource.id.lower() for s in steps if s.resource is not None} | _made_by_updates(steps)
     own, foreign = _parted(after["workspaces"], deployment_id)
     own_before, foreign_before = _parted(before["workspaces"], deployment_id)
     if foreign != foreign_before:
@@ -63,6 +64,12 @@ def fabric(
     elif _comparable(own) != _comparable(own_before):
         yield f"the workspace is not as it was before: {_comparable(own)[:1000]}"
     yield from _calls(manifest, calls)
+
+
+def _made_by_updates(steps: Sequence[StepRecord]) -> set[str]:
+    """Return the ids of the items that an update from Git created, as its intent names them before they are deleted."""
+    found = [s.intent.made or {} for s in steps if s.kind == GitUpdateKind.name and s.intent is not None]
+    return {str(each).lower() for made in found for each in made.get("created", [])}
 
 
 def _parted(rows: list[dict[str, Any]], deployment_id: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

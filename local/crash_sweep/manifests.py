@@ -69,6 +69,15 @@ class Manifest:
         """Return the workspaces that must exist before the deployment starts."""
         return [{**self.present, "displayName": deployment_id}] if self.present is not None else []
 
+    def commits(self, deployment_id: str) -> list[dict[str, Any]]:
+        """Return the commits to the branch of the deployment's workspace, which has the first; the update brings the
+        others."""
+        if self.present is None:
+            return []
+        names = {"organizationName": "contoso", "projectName": "sales", "repositoryName": deployment_id}
+        details = {"gitProviderType": "AzureDevOps", **names, "branchName": "main", "directoryName": "/"}
+        return [{"gitProviderDetails": details, "files": files} for files in _COMMITS]
+
     @property
     def items(self) -> list[str]:
         """The names of the items that the deployment creates; a rollback deletes them again."""
@@ -108,6 +117,24 @@ class Manifest:
         return Counter({"workspaces": 1, **made})
 
 
+def _in_git(name: str, number: int, text: str | None, *, folder: str = "") -> dict[str, str | None]:
+    """Return the files of a notebook in a branch; without a text, their deletion."""
+    config = {"version": "2.0", "logicalId": f"{number}1111111-0000-4000-8000-000000000001"}
+    platform = json.dumps({"metadata": {"type": "Notebook", "displayName": name}, "config": config})
+    root = f"{folder}{name}.Notebook"
+    return {f"{root}/.platform": platform if text else None, f"{root}/notebook-content.py": text}
+
+
+_COMMITS = (
+    _in_git("tracked", 1, "x = 1") | _in_git("renamed", 2, "y = 1"),
+    _in_git("tracked", 1, "x = 2")
+    | _in_git("renamed", 2, None)
+    | _in_git("other", 2, "y = 2", folder="Raw/")
+    | _in_git("added", 3, "z = 1", folder="Raw/"),
+)
+"""The branch of the workspace that exists: its items, and what somebody changes in them afterwards."""
+
+
 def new_id() -> str:
     """Return a deployment id that no other run has."""
     return f"sweep-{secrets.token_hex(4)}"
@@ -124,8 +151,8 @@ def _present() -> dict[str, Any]:
 
 
 def _restoring() -> dict[str, Any]:
-    """Return a manifest that updates a notebook, an environment and a role, creates a notebook and runs it, and then
-    fails."""
+    """Return a manifest that updates a notebook, an environment, a role and the items of a Git branch, creates a
+    notebook and runs it, and then fails."""
     place = {"workspaceId": "${{ steps.workspace.outputs.id }}"}
     notebook = {**place, "type": "Notebook", "description": "New", "definition": _definition("new")}
     role = {**place, "principalId": _READER, "principalType": "Group", "role": "Contributor"}
@@ -138,7 +165,8 @@ def _restoring() -> dict[str, Any]:
         {"id": "reader", "kind": "role_assignment", "with": {**role, "ifExists": "update"}},
         {"id": "test", "kind": "job", "with": run},
         {"id": "compute", "kind": "item", "with": compute},
-        _failing(["present", "test", "reader", "compute"]),
+        {"id": "branch", "kind": "git_update", "with": place},
+        _failing(["present", "test", "reader", "compute", "branch"]),
     ]
     return {"name": "restoring", "target": _TARGET, "steps": steps}
 

@@ -145,7 +145,9 @@ class Worker:
         plan.write(self._plan)
         self._up()
         manifest.files.send(self._storage.blobs)
-        self.fabric("seed", {"workspaces": manifest.seed(plan.deployment_id)})
+        made = self.fabric("seed", {"workspaces": manifest.seed(plan.deployment_id)})
+        for number, commit in enumerate(manifest.commits(plan.deployment_id)):
+            self.fabric("git", commit if number else {**commit, "workspaceId": made["workspaces"][0]["id"]})
         self._before, self._calls = self.fabric("state"), len(self.fabric("calls"))
         self.fabric("faults", speed.rules())
         self._storage.submit(manifest.submission(plan.deployment_id))

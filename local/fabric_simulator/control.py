@@ -54,8 +54,8 @@ def _handle(model: FabricModel, call: str, query: dict[str, str], body: Any) -> 
 def push(model: FabricModel, body: dict[str, Any]) -> dict[str, Any]:
     """Commit to a branch of a git provider as another actor would, and create the branch if it is missing.
 
-    `gitProviderDetails` names the branch; `files` are texts by path, null deletes one. Return the head and its files.
-    Raises ValueError.
+    `gitProviderDetails` names the branch; `files` are texts by path, null deletes one; `workspaceId` is a workspace to
+    connect with the branch, and to bring to its head. Return the head and its files. Raises ValueError, KeyError.
     """
     details, files = body.get("gitProviderDetails"), body.get("files", {})
     if not isinstance(details, dict) or not isinstance(files, dict):
@@ -67,6 +67,8 @@ def push(model: FabricModel, body: dict[str, Any]) -> dict[str, Any]:
         now |= {path: text.encode() for path, text in given.items() if text is not None}
         left = {path: data for path, data in now.items() if given.get(path, "") is not None}
         branch.commit(left, str(body.get("message", "Pushed")), model.now())
+    if body.get("workspaceId"):
+        model.bring_to_head(str(body["workspaceId"]), cast(dict[str, Any], details))
     shown = {path: data.decode(errors="replace") for path, data in branch.head.files.items()}
     return {"head": branch.head.id, "message": branch.head.message, "files": shown}
 

@@ -242,6 +242,18 @@ def _describe(world: World, workspace: Workspace, item_id: str, one: bulk.Import
     item.folder_id, item.visible_at = bulk.folder_at(world, workspace, one.folder), 0.0
 
 
+def bring_to_head(world: World, workspace: Workspace, details: Body) -> None:
+    """Connect a workspace with a branch and give it the items of the branch's head, as a person did before. Raises
+    KeyError if there is no such branch."""
+    branch = world.store.part(Provider).branches[key_of(details)]
+    link = Link(details, branch, str(details.get("directoryName") or "").strip("/"), is_initialized=True)
+    workspace.part(GitLink).link = link
+    acting = replace(world, fault={}, identity=next(iter(workspace.roles)))
+    _update(acting, workspace, link, sorted(git_sync.in_branch(link)))
+    git_sync.mark_synced(acting, workspace, link)
+    link.head, link.synced_at = branch.head.id, world.clock()
+
+
 def my_credentials(world: World, request: Request, workspace_id: str) -> Answer:
     """Answer GET git/myGitCredentials."""
     workspace = world.workspace(workspace_id)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from local.fabric_simulator import area_state, companions, references, routes, settings
+from local.fabric_simulator import area_state, companions, git_routes, references, routes, settings
 from local.fabric_simulator.durations import call_seconds
 from local.fabric_simulator.faults import Faults
 from local.fabric_simulator.http import Answer, ApiError, Reply, Request
@@ -101,6 +101,10 @@ class FabricModel:
         reply = self._delayed(reply, request, fault)
         self._log(request, reply, identity, request_id, fault, effect, _named(reply, body))
         return reply
+
+    def bring_to_head(self, workspace_id: str, details: dict[str, Any]) -> None:
+        """Connect a workspace with a branch and give it the branch's items, without a call. Raises KeyError."""
+        git_routes.bring_to_head(self._world, self.store.workspaces[workspace_id.lower()], details)
 
     @staticmethod
     def _is_injected_before(fault: dict[str, Any]) -> bool:

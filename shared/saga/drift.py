@@ -130,7 +130,7 @@ def added(drifted: tuple[DriftedTarget, ...], more: DriftedTarget) -> tuple[Drif
 
 
 _MOVE_ON = frozenset({GitUpdateKind.name})
-"""Kinds whose steps ask for what is newest: a branch that somebody has committed to is no drift of the workspace."""
+"""Kinds whose steps ask for what is newest: a commit to the branch is not a drift of the workspace."""
 _WORDS = {Action.CREATE: "missing", Action.RENAME: "renamed", Action.MOVE: "moved"}
 
 

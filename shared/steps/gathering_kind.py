@@ -38,7 +38,7 @@ class GatheringKind(ResourceKind):
         self, fabric: Fabric, spec: JsonObject, so_far: JsonObject | None, answer: JsonObject | None
     ) -> Gathered:
         """Read the next piece of the before-image. `answer` is the result of the operation that the last call returned;
-        None if there was none, or if it failed and its piece is read again. Raises FabricError, InvalidInputError."""
+        None without one, or if it failed and its piece is read again. Raises FabricError, InvalidInputError."""
         raise NotImplementedError
 
     def took_effect(self, fabric: Fabric, spec: JsonObject, intent: Intent) -> bool:

@@ -1,4 +1,4 @@
-"""What an update from Git changes in a workspace, as the status of Git shows it before the update."""
+"""The changes of an update from Git in a workspace, as the status of Git shows them before the update."""
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
@@ -13,7 +13,7 @@ _NAMED = 10
 
 
 class Change(StrEnum):
-    """What the update does with an item."""
+    """The change of one item by the update."""
 
     ADDED = "added"
     MODIFIED = "modified"
@@ -47,7 +47,7 @@ def affected(status: JsonObject, items: Sequence[JsonObject], policy: str) -> li
                 Problem(
                     "$.with.conflictResolution",
                     f"the workspace and the branch have both changed {listed(conflicts)}: set PreferRemote or "
-                    "PreferWorkspace, or commit or undo the workspace's changes first",
+                    "PreferWorkspace, or commit or discard the workspace's changes first",
                 )
             ]
         )
@@ -101,7 +101,7 @@ def check_data(rows: Iterable[JsonObject], allowed: Iterable[str]) -> None:
                 Problem(
                     "$.with.allowDataLoss",
                     f"the branch does not contain {listed(kept)} any more, and the update would delete the data too: "
-                    "name what may be lost, or put it back into the branch",
+                    "name what may be lost, or commit it to the branch again",
                 )
             ]
         )

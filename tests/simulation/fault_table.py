@@ -297,7 +297,7 @@ def prepared(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None
     if scenario.was_listed:
         put_listed(world, scenario.was_listed)
     if scenario.is_behind:
-        git_branches.put_behind(world.model, next(iter(world.model.store.workspaces.values())), BRANCH, SIGN_IN)
+        git_branches.put_behind(world.model, next(iter(world.model.store.workspaces)), BRANCH)
     steps: list[dict[str, Any]] = [{"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}}, scenario.step]
     if scenario.step["kind"] == "workspace":
         steps = [scenario.step]

@@ -6,8 +6,7 @@ from typing import Any
 from local.fabric_simulator import control
 from local.fabric_simulator.http import Request
 from local.fabric_simulator.model import FabricModel
-from local.fabric_simulator.store import Workspace
-from tests.simulation.edges import IDENTITY, FixedToken
+from tests.simulation.edges import FixedToken
 from tests.simulation.laws import encoded
 
 CHANGED, RENAMED, GONE, NEW, LAKE = (f"{i}1111111-0000-4000-8000-000000000001" for i in range(1, 6))
@@ -43,14 +42,13 @@ NEXT = {
     **without(files("Notebook", "gone", GONE, "z = 1")),
     **files("Notebook", "new", NEW, "n = 1", folder="Raw/Deep/"),
 }
-"""What the branch's head changes: one item of each kind of change."""
+"""The changes of the branch's head: one item of each kind of change."""
 
 
-def push(model: FabricModel, branch: dict[str, Any], changed: dict[str, str | None]) -> str:
-    """Commit to the branch as another person would; return its head."""
-    status, body = control.handle(
-        model, "POST", "/_sim/git", {}, encoded({"gitProviderDetails": branch, "files": changed})
-    )
+def push(model: FabricModel, branch: dict[str, Any], changed: dict[str, str | None], workspace_id: str = "") -> str:
+    """Commit to the branch as another person would, and connect a workspace that is named; return the head."""
+    given = {"gitProviderDetails": {**branch, "directoryName": "/"}, "files": changed, "workspaceId": workspace_id}
+    status, body = control.handle(model, "POST", "/_sim/git", {}, encoded(given))
     assert status == 200, body
     return body["head"]
 
@@ -65,21 +63,7 @@ def send(model: FabricModel, method: str, path: str, body: dict[str, Any] | None
     return model.store.operations[reply.headers["x-ms-operation-id"]].result
 
 
-def connect(model: FabricModel, workspace: Workspace, branch: dict[str, Any], sign_in: str) -> None:
-    """Connect the workspace with the branch, and bring it to the branch's head."""
-    root = f"/v1/workspaces/{workspace.id}/git"
-    credentials = {"source": "ConfiguredConnection", "connectionId": sign_in}
-    details = {**branch, "directoryName": "/"}
-    send(model, "POST", f"{root}/connect", {"gitProviderDetails": details, "myGitCredentials": credentials})
-    strategy = {"initializationStrategy": "PreferRemote"}
-    head = send(model, "POST", f"{root}/initializeConnection", strategy)["remoteCommitHash"]
-    send(model, "POST", f"{root}/updateFromGit", {"remoteCommitHash": head})
-    assert IDENTITY in workspace.roles
-
-
-def put_behind(model: FabricModel, workspace: Workspace, branch: dict[str, Any], sign_in: str) -> None:
+def put_behind(model: FabricModel, workspace_id: str, branch: dict[str, Any]) -> None:
     """Connect a workspace with the items of the branch, which somebody changes afterwards."""
-    push(model, branch, OLD)
-    connect(model, workspace, branch, sign_in)
+    push(model, branch, OLD, workspace_id)
     push(model, branch, NEXT)
-    model.calls.clear()

@@ -17,7 +17,7 @@ from shared.domain.states import DeploymentState, IntentAction, StepState
 from shared.steps.item import PLATFORM
 from tests.simulation import git_branches
 from tests.simulation.edges import own_role
-from tests.simulation.fault_table import BRANCH, SIGN_IN, put_connections
+from tests.simulation.fault_table import BRANCH
 from tests.simulation.git_branches import CHANGED, NEW, RENAMED, files, without
 from tests.simulation.other_actors import OtherActors
 from tests.simulation.world import World
@@ -57,12 +57,8 @@ class GitInSchedule:
         self.place = control.seed(self.world.model, {"workspaces": [row]})["workspaces"][0]["id"]
         self.others.remember(self.place)
         self.others.compared.add(self.place)
-        put_connections(self.world, is_bound=False)
-        model, workspace = self.world.model, self.world.model.store.workspaces[self.place]
-        git_branches.push(model, BRANCH, _OLD)
-        git_branches.connect(model, workspace, BRANCH, SIGN_IN)
-        git_branches.push(model, BRANCH, _NEXT)
-        model.calls.clear()
+        git_branches.push(self.world.model, BRANCH, _OLD, self.place)
+        git_branches.push(self.world.model, BRANCH, _NEXT)
         self.before = self._now()
 
     def _now(self) -> str:

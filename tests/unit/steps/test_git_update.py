@@ -47,7 +47,7 @@ def world(*, is_behind: bool = True) -> World:
     control.seed(made.model, {"workspaces": [{"displayName": "sales", "roleAssignments": [own_role()]}]})
     put_connections(made, is_bound=False)
     if is_behind:
-        git_branches.put_behind(made.model, place(made), BRANCH, SIGN_IN)
+        git_branches.put_behind(made.model, place(made).id, BRANCH)
     return made
 
 
@@ -177,8 +177,7 @@ def test_swapped_names_are_restored() -> None:
 def test_item_with_data_is_deleted_only_if_its_name_is_allowed() -> None:
     """The update is refused before it is sent; with the permission, the item is deleted."""
     made = world(is_behind=False)
-    push(made.model, BRANCH, files("Lakehouse", "lake", LAKE, "{}"))
-    git_branches.connect(made.model, place(made), BRANCH, SIGN_IN)
+    push(made.model, BRANCH, files("Lakehouse", "lake", LAKE, "{}"), place(made).id)
     push(made.model, BRANCH, {**without(files("Lakehouse", "lake", LAKE, "{}")), "README.md": "no lake"})
     made.submit(manifest())
     assert made.run() == [DeploymentState.COMPENSATED]

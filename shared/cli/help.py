@@ -17,6 +17,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Decide": tuple(verb.value for verb in VERBS if verb is not Verb.REFUSE),
     "Prove": ("audit", "verify-journal"),
     "Operate": ("health", "breakers"),
+    "Git": ("git",),
     "Shell": ("completion",),
 }
 EXAMPLES: dict[str, str] = {
@@ -32,11 +33,13 @@ EXAMPLES: dict[str, str] = {
     "verify-journal": "verify-journal build-4711",
     "health": "health --url https://NAME.azurewebsites.net",
     "breakers": "breakers reset items",
+    "git": 'git commit 3f0d1c9e-52a4-4a35-9d4e-7f2f4f6a1c01 --comment "Mend the load"',
     "completion": "completion bash",
     **{verb.value: f"{verb.value} build-4711 {spec.example}" for verb, spec in VERBS.items() if spec.example},
 }
 _SHORT: dict[str, str] = {
     "verify-journal": "check that audit and journal are complete and unchanged",
+    "git": "status or commit of a workspace that is connected with Git",
     "health": "show the app's health",
     "breakers": "show the circuit breakers; breakers reset NAME closes one",
     "completion": "print the completion for bash or zsh",

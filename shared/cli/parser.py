@@ -3,7 +3,7 @@
 import argparse
 from typing import Any, NoReturn
 
-from shared.cli import audit, breakers, completion, environment, health, init, plan, reads, redeploy, submit, verbs
+from shared.cli import audit, breakers, completion, environment, git, health, init, plan, reads, redeploy, submit, verbs
 from shared.cli.common import Run
 from shared.cli.follow import BAD_REQUEST
 from shared.cli.help import COMMAND, DESCRIPTION, VERSION, example_of, overview
@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="print JSON lines")
         return command
 
-    for module in (init, submit, redeploy, plan, reads, verbs, environment, audit, breakers, health):
+    for module in (init, submit, redeploy, plan, reads, verbs, environment, audit, breakers, health, git):
         module.add_commands(add)
     completion.add_commands(add, parser)
     return whole

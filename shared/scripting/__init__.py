@@ -3,6 +3,7 @@
 Importing this package imports pybreaker and tenacity; it reads no setting and opens no connection.
 """
 
+from shared.scripting.git import FabricGit, GitChange, GitStatus
 from shared.scripting.resilience import (
     fabric_retry,
     get_all_circuit_breakers,
@@ -24,6 +25,9 @@ from shared.telemetry import track_operation, track_performance
 
 __all__ = [
     "DeploymentTransaction",
+    "FabricGit",
+    "GitChange",
+    "GitStatus",
     "Pending",
     "ResourceType",
     "RollbackError",

@@ -244,7 +244,7 @@ def _describe(world: World, workspace: Workspace, item_id: str, one: bulk.Import
 
 def bring_to_head(world: World, workspace: Workspace, details: Body) -> None:
     """Connect a workspace with a branch and give it the items of the branch's head, as a person did before. Raises
-    KeyError if there is no such branch."""
+    KeyError for an unknown branch."""
     branch = world.store.part(Provider).branches[key_of(details)]
     link = Link(details, branch, str(details.get("directoryName") or "").strip("/"), is_initialized=True)
     workspace.part(GitLink).link = link

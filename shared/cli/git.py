@@ -23,20 +23,20 @@ _IRREVERSIBLE = "A commit is irreversible: the branch keeps it, and no rollback 
 
 
 def add_commands(add: Add) -> None:
-    group = add("git", _status, "show what has changed in a connected workspace and in its branch, or commit it")
-    commands = group.add_subparsers(metavar="status | commit", prog=group.prog, required=True, help="what to do")
-    showing = commands.add_parser("status", help="show what has changed on both sides since the last sync")
-    committing = commands.add_parser("commit", help=f"commit the workspace's changes. {_IRREVERSIBLE}")
-    for command in (showing, committing):
-        command.add_argument("workspace", help="the id of the workspace")
-        command.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON lines")
-    committing.add_argument("-m", "--comment", required=True, help="the comment of the commit, at most 300 characters")
-    committing.add_argument(
+    command = add("git", _run, "show what has changed in a connected workspace and in its branch, or commit it")
+    command.add_argument(
+        "action", choices=("status", "commit"), help=f"show the changes, or commit them. {_IRREVERSIBLE}"
+    )
+    command.add_argument("workspace", help="the id of the workspace")
+    command.add_argument("-m", "--comment", default="", help="the comment of the commit, at most 300 characters")
+    command.add_argument(
         "--item", metavar="NAME.TYPE", action="append", default=[], help="commit this item only (repeatable)"
     )
-    committing.add_argument("--yes", action="store_true", help="commit without a question")
-    showing.set_defaults(run=_status)
-    committing.set_defaults(run=_commit)
+    command.add_argument("--yes", action="store_true", help="commit without a question")
+
+
+def _run(options: argparse.Namespace, output: Output) -> int:
+    return _ACTIONS[options.action](options, output)
 
 
 def _workspace(options: argparse.Namespace) -> GitWorkspace:
@@ -66,6 +66,8 @@ def _line(change: GitChange) -> str:
 
 
 def _commit(options: argparse.Namespace, output: Output) -> int:
+    if not options.comment.strip():
+        raise InvalidInputError([Problem("--comment", "is required to commit")])
     if not options.yes and not sys.stdin.isatty():
         raise InvalidInputError([Problem("--yes", f"is required without a terminal. {_IRREVERSIBLE}")])
     workspace = _workspace(options)
@@ -89,3 +91,6 @@ def _is_confirmed() -> bool:
     """Ask on the terminal."""
     print(f"{_IRREVERSIBLE} Commit? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+_ACTIONS = {"status": _status, "commit": _commit}

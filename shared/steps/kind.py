@@ -69,8 +69,8 @@ class Call:
 
     Every call except a create is idempotent: after a lost response it can be sent again without further effect.
     `is_followed` is False if a 202 to it begins no operation, although it names a Location. `may_be_done` is True if a
-    404 to it means that it took effect before, as that to a deletion. `is_looked_for`
-    is True for a call of a compensation that is in the list only while a look shows that it is needed: it is not counted.
+    404 to it means that it took effect before, as that to a deletion. `is_looked_for` is True for a call of a
+    compensation that is in the list only while a look shows that it is needed, so it is not counted.
     """
 
     method: str

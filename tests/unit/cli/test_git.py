@@ -18,7 +18,7 @@ from tests.unit.cli.test_plan import IDENTITY
 
 
 class Terminal(io.StringIO):
-    """What a person types."""
+    """A terminal on which a person types."""
 
     def isatty(self) -> bool:
         return True
@@ -76,6 +76,7 @@ def test_git_commit_commits_what_the_status_shows(fabric: Running, place: str) -
 def test_git_commit_asks_or_needs_yes(fabric: Running, place: str) -> None:
     """Without a terminal it is a bad request; on a terminal, everything but a yes commits nothing."""
     head = push(fabric, {})
+    assert "--comment: is required" in git(fabric, "commit", place, "--yes").stdout
     done = git(fabric, "commit", place, "--comment", "Mine")
     assert done.returncode == 2
     assert "A commit is irreversible" in done.stdout + done.stderr

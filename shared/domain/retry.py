@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shared.domain.errors import FabricNameReservedError, FabricTransientError, SagaError
+from shared.domain.errors import FabricNameReservedError, FabricNotFoundError, FabricTransientError, SagaError
 from shared.domain.policy import RetryPolicy
 from shared.domain.polling import name_wait_seconds
 
@@ -39,6 +39,14 @@ def decide_retry(
         return GiveUp()
     wait = error.retry_after_seconds
     return TryAgain(backoff(policy, attempt, fraction) if wait is None else wait, counts=True)
+
+
+def perhaps_late(error: SagaError) -> SagaError:
+    """Return the error as the retry policy sees it. A missing resource may have been created a moment ago: a read right
+    after a create may not find it yet (terraform-provider-fabric #497, on warehouses)."""
+    if not isinstance(error, FabricNotFoundError):
+        return error
+    return FabricTransientError(error.detail, call=error.call, retry_after_seconds=error.retry_after_seconds)
 
 
 def backoff(policy: RetryPolicy, attempt: int, fraction: float) -> float:

@@ -11,7 +11,6 @@ from shared.domain.fields import GUID, Fields, Words
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
-from shared.domain.states import IntentAction
 from shared.steps import items
 from shared.steps.job_parameters import check_parameters, execution
 from shared.steps.kind import WORKSPACE_ID, Call, NotYetError, Recall, Snapshot, VerificationError
@@ -170,10 +169,6 @@ class JobKind(RunKind):
         if found.image["status"] in _ENDED:
             return []
         return [Call("POST", f"{_path(spec)}/{found.resource.id}/cancel", "cancel job", is_followed=False)]
-
-    def stop(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> list[Call]:
-        found = self.locate(fabric, spec, resource)
-        return [] if found is None else self.compensate(spec, Intent(IntentAction.CREATE, ""), found)
 
     def check_stopped(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> None:
         found = self.locate(fabric, spec, resource)

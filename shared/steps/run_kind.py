@@ -13,7 +13,7 @@ from typing import ClassVar
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
-from shared.steps.kind import Call, IfExists, ResourceKind, Snapshot
+from shared.steps.kind import IfExists, ResourceKind, Snapshot
 
 
 class RunKind(ResourceKind):
@@ -53,10 +53,6 @@ class RunKind(ResourceKind):
 
     def has_failed(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> bool:
         """Return True if a run has ended without success, so that a resumed step starts another one."""
-        raise NotImplementedError
-
-    def stop(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> list[Call]:
-        """Return the calls that stop a run; an empty list if it has ended. Each may be sent again."""
         raise NotImplementedError
 
     def check_stopped(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> None:

@@ -1,10 +1,12 @@
 """Jobs: a smoke test decides how a deployment ends, no run is left behind, and a lost answer starts nothing twice."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from local.fabric_simulator.jobs import Job, Jobs
+from local.fabric_simulator.store import Item
 from shared.domain.flags import FeatureFlags
 from shared.domain.manifest import compile_manifest
 from shared.domain.policy import EnginePolicy
@@ -131,6 +133,116 @@ def test_job_that_cannot_be_cancelled_now_is_cancelled_later() -> None:
     )
     assert world.run() == [DeploymentState.COMPENSATED]
     assert world.names() == {}
+
+
+def without_rollback(*, retries: bool = True) -> World:
+    """Return a world that rolls nothing back unless a person asks for it."""
+    return World(1, EnginePolicy().under(FeatureFlags(rollback=False, retry_logic=retries)))
+
+
+def until_started(world: World) -> None:
+    """Let time pass until a start of the job took effect."""
+    while not starts(world):
+        if not world.step():
+            world.pass_time()
+
+
+def notebook(world: World) -> Item:
+    return next(i for w in world.model.store.workspaces.values() for i in w.items.values() if i.name == "test")
+
+
+@pytest.mark.law(3)
+def test_run_whose_start_got_no_answer_is_cancelled_although_nothing_is_rolled_back() -> None:
+    """A person cancels before the step has looked for it: it is looked for, cancelled and named."""
+    world = without_rollback()
+    fault(world, START, reset="after")
+    world.submit(manifest(ENDLESS, timeout="1d"))
+    until_started(world)
+    assert step(world).resource is None
+    world.cancel("d")
+    assert world.run(hours=1.0) == [DeploymentState.FAILED]
+    [run] = runs(world)
+    found = step(world).resource
+    assert found is not None
+    assert (run.outcome, found.id) == ("Cancelled", run.id)
+
+
+@pytest.mark.law(3)
+def test_run_that_appears_after_the_cancel_is_cancelled_although_nothing_is_rolled_back() -> None:
+    """Its start may still take effect, so the step waits until that time is over."""
+    world = without_rollback()
+    fault(world, START, reset="before")
+    world.submit(manifest(ENDLESS, timeout="1d"))
+    while step(world).state is not StepState.INTENT:
+        assert world.step() or world.pass_time() is None
+    world.cancel("d")
+    world.run(hours=5 / 3600)
+    late = Job("11111111-1111-4111-8111-111111111111", "RunNotebook", world.clock.now().timestamp(), None)
+    notebook(world).part(Jobs).by_id[late.id] = late
+    assert world.run(hours=1.0) == [DeploymentState.FAILED]
+    assert late.outcome == "Cancelled"
+
+
+@pytest.mark.law(3)
+@pytest.mark.parametrize("flag", ["rollback off", "hold"])
+def test_run_whose_start_got_no_answer_is_cancelled_when_the_time_of_its_step_is_over(flag: str) -> None:
+    """Until then no look at the runs of the item was answered."""
+    world = without_rollback() if flag == "rollback off" else World(1)
+    lost = {"match": START, "when": {"times": 1}, "action": {"reset": "after"}}
+    world.model.faults.replace([lost])
+    world.submit({**manifest(ENDLESS, timeout="1m"), "onFailure": "hold" if flag == "hold" else "rollback"})
+    until_started(world)
+    unread = {"match": {"method": "GET", "path": ".*/jobs/instances"}, "action": {"status": 503, "body": {}}}
+    world.model.faults.replace([unread])
+    deadline = step(world).deadline_at
+    assert deadline is not None
+    while world.clock.now() < deadline - timedelta(seconds=5) and world.state() is DeploymentState.RUNNING:
+        assert world.step() or world.pass_time() is None
+    world.model.faults.replace([])
+    world.run(hours=1.0)
+    assert world.state() is (DeploymentState.HELD if flag == "hold" else DeploymentState.FAILED)
+    assert [run.outcome for run in runs(world)] == ["Cancelled"]
+
+
+@pytest.mark.law(3)
+def test_run_whose_start_got_no_answer_is_cancelled_without_retries() -> None:
+    """The step fails at the lost answer, and nothing is rolled back: the run is looked for once."""
+    world = without_rollback(retries=False)
+    fault(world, START, reset="after")
+    world.submit(manifest(ENDLESS, timeout="1d"))
+    assert world.run(hours=1.0) == [DeploymentState.FAILED]
+    assert [run.outcome for run in runs(world)] == ["Cancelled"]
+
+
+def test_run_that_cannot_be_looked_at_is_cancelled_although_nothing_is_rolled_back() -> None:
+    """Fabric refuses the status of a run: the step fails without knowing how it ends."""
+    world = without_rollback()
+    refusal = {"status": 403, "body": {"errorCode": "InsufficientPrivileges", "message": "no"}}
+    shown = {"match": {"method": "GET", "path": ".*/jobs/instances/.*"}, "when": {"times": 1}, "action": refusal}
+    world.model.faults.replace([shown])
+    world.submit(manifest(ENDLESS, timeout="1d"))
+    assert world.run(hours=1.0) == [DeploymentState.FAILED]
+    assert [run.outcome for run in runs(world)] == ["Cancelled"]
+
+
+@pytest.mark.law(2)
+def test_run_of_somebody_else_is_not_cancelled_for_a_start_that_was_refused() -> None:
+    """A refusal proves that nothing was started, so a new run is not the step's."""
+    world = without_rollback()
+    fault(world, START, status=403, body={"errorCode": "InsufficientPrivileges", "message": "no"})
+    world.submit(manifest(ENDLESS, timeout="1d"))
+    handle = world.model.handle
+
+    def with_their_run(request: Any) -> Any:
+        reply = handle(request)
+        if request.path.endswith("/RunNotebook/instances"):
+            theirs = Job("11111111-1111-4111-8111-111111111111", "RunNotebook", world.clock.now().timestamp(), None)
+            notebook(world).part(Jobs).by_id[theirs.id] = theirs
+        return reply
+
+    world.model.handle = with_their_run
+    assert world.run(hours=1.0) == [DeploymentState.FAILED]
+    assert [run.over_at for run in runs(world)] == [None]
 
 
 @pytest.mark.law(3)

@@ -37,7 +37,7 @@ from shared.domain.ports import (
     Telemetry,
     Versioned,
 )
-from shared.domain.records import Claim, DeploymentRecord, StepChanges, StepRecord
+from shared.domain.records import Claim, DeploymentRecord, Resource, StepChanges, StepRecord
 from shared.domain.row_limits import fitted
 from shared.domain.states import StepState
 from shared.domain.telemetry import NoTelemetry
@@ -162,6 +162,11 @@ class Delivery:
     def kind_or_none(self) -> StepKind | None:
         """The kind of a step that is a resource in Fabric; None for any other step."""
         return self.services.kinds.get(self.step.kind)
+
+    @property
+    def resource(self) -> Resource | None:
+        """The resource of the step, also if this delivery has found it and not written it yet."""
+        return self._staged.get("resource", self.step.resource)
 
     @property
     def late_call_until(self) -> datetime | None:

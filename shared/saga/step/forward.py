@@ -20,13 +20,12 @@ from shared.domain.errors import (
     FabricRefusedError,
     FabricTransientError,
     InvalidInputError,
-    SagaError,
 )
 from shared.domain.json import JsonObject
 from shared.domain.polling import readiness_delay_seconds
 from shared.domain.records import Intent, Operation, Resource, StepChanges
 from shared.domain.remedies import recorded
-from shared.domain.retry import GiveUp, decide_retry
+from shared.domain.retry import GiveUp, decide_retry, perhaps_late
 from shared.domain.states import IntentAction, OperationPurpose, StepState
 from shared.saga.step import (
     approvals,
@@ -346,12 +345,12 @@ def _retry_or_fail(d: Delivery, error: FabricError | InvalidInputError | Verific
     if isinstance(error, FabricError):
         runs.note_lost(d, error)
     policy = d.services.policy.forward
-    decision = decide_retry(_perhaps_late(error), d.step.attempt, d.step.deliveries, policy, d.services.jitter())
+    decision = decide_retry(perhaps_late(error), d.step.attempt, d.step.deliveries, policy, d.services.jitter())
     uncertain = d.step.ambiguous or d.is_uncertain
     uncertain |= isinstance(error, FabricAmbiguousError) and d.step.state is StepState.INTENT
     if isinstance(decision, GiveUp):
         failed: StepChanges = {"error": recorded(error), "ambiguous": uncertain, **giving_up.started(d)}
-        return Settle(StepState.FAILED, str(error), failed)
+        return runs.stopped(d, Settle(StepState.FAILED, str(error), failed), waits=False)
     # A failed operation may have left its item behind, so the next delivery looks before it acts.
     submitted = isinstance(error, FabricError) and error.is_outcome and d.step.state is StepState.SUBMITTED
     looked_for: StepChanges = {"state": StepState.INTENT, "operation": None} if submitted else {}
@@ -363,14 +362,6 @@ def _retry_or_fail(d: Delivery, error: FabricError | InvalidInputError | Verific
         **giving_up.started(d),
     }
     return Reschedule(decision.seconds, changes=changes)
-
-
-def _perhaps_late(error: SagaError) -> SagaError:
-    """Return the error as the retry policy sees it. A missing resource may have been created a moment ago: a read right
-    after a create may not find it yet (terraform-provider-fabric #497, on warehouses)."""
-    if not isinstance(error, FabricNotFoundError):
-        return error
-    return FabricTransientError(error.detail, call=error.call, retry_after_seconds=error.retry_after_seconds)
 
 
 def _body(body: JsonObject | None, path: str, name: str) -> JsonObject:

@@ -22,11 +22,12 @@ def started(d: Delivery) -> StepChanges:
     return {"started_at": d.now, "deadline_at": d.now + timedelta(seconds=d.step.timeout_seconds)}
 
 
-def unwritable(d: Delivery, error: UnwritableError) -> Settle:
+def unwritable(d: Delivery, error: UnwritableError) -> Attempt:
     """Fail a step whose outcome cannot be written: the staged facts are dropped, and the resource is looked for by its
     marker."""
     d.discard_staged()
-    return Settle(StepState.FAILED, str(error), {"error": recorded(error), "ambiguous": True, **started(d)})
+    changes: StepChanges = {"error": recorded(error), "ambiguous": True, **started(d)}
+    return runs.stopped(d, Settle(StepState.FAILED, str(error), changes), waits=False)
 
 
 def abandon(d: Delivery) -> Attempt:

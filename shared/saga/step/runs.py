@@ -9,13 +9,14 @@ intent ─ POST ─┬─ 202 with the run ────────────�
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
-from shared.domain.errors import FabricAmbiguousError, FabricError, FabricTransientError
+from shared.domain.errors import FabricAmbiguousError, FabricError
 from shared.domain.json import JsonObject
 from shared.domain.polling import first_poll_seconds, poll_delay_seconds
 from shared.domain.ports import OperationStarted
 from shared.domain.records import Intent, RecordedError, StepRecord
-from shared.domain.retry import TryAgain, decide_retry
+from shared.domain.retry import TryAgain, decide_retry, perhaps_late
 from shared.domain.states import OnFailure, StepState
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
@@ -23,6 +24,7 @@ from shared.steps import expected_seconds
 from shared.steps.companions import beside
 from shared.steps.gathering_kind import GatheringKind
 from shared.steps.kind import NotYetError, Snapshot
+from shared.steps.parents import unless_gone
 from shared.steps.run_kind import RunKind
 
 
@@ -77,31 +79,60 @@ def search(d: Delivery, kind: RunKind, spec: JsonObject, intent: Intent) -> Snap
     return Settle(StepState.FAILED, error.message, {"error": error, "ambiguous": True})
 
 
-def stopped(d: Delivery, outcome: Settle) -> Attempt:
+def stopped(d: Delivery, outcome: Settle, *, waits: bool = True) -> Attempt:
     """Return how the step ends, after its run in Fabric was stopped.
 
-    A step with another outcome than its run's leaves no run behind, also if nothing is rolled back. If Fabric cannot
-    stop it now, it is tried again as any call; after that, the compensation tries it.
+    A step with another outcome than its run's leaves no run behind, also if nothing is rolled back: a run whose start
+    got no answer is looked for, with `waits` until it must be shown. If Fabric cannot stop it now, it is tried again as
+    any call; after that, the compensation tries it.
     """
-    kind, resource = d.kind_or_none, d.step.resource
-    if not isinstance(kind, RunKind) or resource is None:
+    kind = d.kind_or_none
+    if not isinstance(kind, RunKind) or d.step.intent is None:
         return outcome
+    spec = d.services.payloads.load(d.step.spec)
+    is_lost = d.resource is None and outcome.changes.get("ambiguous", False)
     try:
-        for call in kind.stop(d.fabric, d.services.payloads.load(d.step.spec), resource):
-            d.claim({}, "stops its run in Fabric")
+        found = unless_gone(partial(_begun, d, kind, spec, d.step.intent, is_lost), d.fabric, spec, d.resource)
+        if found is None:
+            return (_until_shown(d) if is_lost and waits else None) or outcome
+        outcome = replace(outcome, changes={**outcome.changes, "resource": found.resource})
+        for call in kind.compensate(spec, d.step.intent, found):
+            d.claim({"resource": found.resource}, "stops its run in Fabric")
             d.fabric.send(call.method, call.path, call.body, call.query)
-    except FabricTransientError as error:
-        decision = decide_retry(
-            error, d.step.attempt, d.step.deliveries, d.services.policy.forward, d.services.jitter()
-        )
-        if isinstance(decision, TryAgain):
-            return Reschedule(decision.seconds, changes={"attempt": d.step.attempt + 1})
     except FabricError as error:
-        failed = outcome.changes.get("error")
-        assert failed is not None  # noqa: S101 - a step that stops waiting fails
-        message = f"{failed.message}; its run could not be stopped: {error.detail}"
-        return replace(outcome, changes={**outcome.changes, "error": replace(failed, message=message)})
+        policy = d.services.policy.forward
+        decision = decide_retry(perhaps_late(error), d.step.attempt, d.step.deliveries, policy, d.services.jitter())
+        if isinstance(decision, TryAgain):
+            uncertain = outcome.changes.get("ambiguous", False)
+            return Reschedule(decision.seconds, changes={"attempt": d.step.attempt + 1, "ambiguous": uncertain})
+        return _noted(outcome, error)
     return outcome
+
+
+def _begun(d: Delivery, kind: RunKind, spec: JsonObject, intent: Intent, is_lost: bool) -> Snapshot | None:
+    """Return the run that a step has begun, or, with `is_lost`, may have begun. Raises FabricError."""
+    if d.resource is not None:
+        return d.kind.locate(d.fabric, spec, d.resource)
+    return kind.lost(d.fabric, spec, intent) if is_lost else None
+
+
+def _until_shown(d: Delivery) -> Reschedule | None:
+    """Return the wait for a run whose start may still take effect; None if nobody needs to wait here: its time is over,
+    or a compensation waits for it."""
+    is_kept = not d.services.policy.rollback or OnFailure.HOLD in (d.step.on_failure, d.header.on_failure)
+    until, now = d.late_call_until, d.services.clock.now()
+    if not is_kept or until is None or until <= now:
+        return None
+    return Reschedule((until - now).total_seconds(), changes={"ambiguous": True})
+
+
+def _noted(outcome: Settle, error: FabricError) -> Settle:
+    """Return the outcome with the reason why the run could not be stopped."""
+    failed = outcome.changes.get("error")
+    assert failed is not None  # noqa: S101 - a step that stops waiting fails
+    why = "" if error.detail in failed.message else f": {error.detail}"
+    message = f"{failed.message}; its run could not be stopped{why}"
+    return replace(outcome, changes={**outcome.changes, "error": replace(failed, message=message)})
 
 
 def check_stopped(d: Delivery, spec: JsonObject, found: Snapshot, calls: int) -> Reschedule | None:

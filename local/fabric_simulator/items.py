@@ -240,7 +240,7 @@ def get_definition(
         raise ApiError(400, "OperationNotSupportedForItem", "The operation is not supported for the item.")
     result = definitions.shown(workspace, item, request.query.get("format"))
     if item.type in catalogue.READ_LATER:
-        return world.begin("getDefinition", result)[0]
+        return world.begin(f"getDefinition {item.type}", result)[0]
     return Answer(200, result)
 
 

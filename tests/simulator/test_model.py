@@ -2,7 +2,10 @@
 
 import base64
 import json
+import lzma
+import re
 import statistics
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -758,6 +761,45 @@ def test_duration_medians_are_those_recorded() -> None:
         assert drawn[0] >= row["p50"] / 2, kind
     everything = json.loads((reference("fabric_traffic") / "operation_seconds.json").read_text())["operations"]["all"]
     assert tuple(everything[k] for k in ("p50", "p90", "p99", "max")) == ALL
+
+
+def definition_seconds() -> dict[str, list[float]]:
+    """Return the recorded seconds of getDefinition by item type."""
+    path = reference("fabric_traffic") / "all_conversations.jsonl.xz"
+    with lzma.open(path, "rt") as lines:
+        rows: list[Any] = [row for line in lines for row in json.loads(line)["exchanges"]]
+    types, read = dict[str, str](), dict[str, str]()
+    found = dict[str, dict[str, float]]()
+    for row in rows:
+        answer = row["response"] if isinstance(row["response"], dict) else {}
+        for each in [answer, *(answer.get("value") or [])]:
+            if isinstance(each, dict) and isinstance(each.get("id"), str) and isinstance(each.get("type"), str):
+                types[each["id"].lower()] = each["type"]
+    for row in rows:
+        answer = row["response"] if isinstance(row["response"], dict) else {}
+        if of := re.search(r"/([0-9a-f-]{36})/getDefinition", row["path"]):
+            read[row["headers"].get("x-ms-operation-id", "")] = types.get(of[1].lower(), "")
+        operation = re.search(r"/operations/([0-9a-f-]{36})(?:$|\?)", row["path"])
+        if operation and operation[1] in read and answer.get("status") == "Succeeded":
+            began, ended = (datetime.fromisoformat(answer[n][:26]) for n in ("createdTimeUtc", "lastUpdatedTimeUtc"))
+            found.setdefault(read[operation[1]], {})[operation[1]] = (ended - began).total_seconds()
+    return {item_type: sorted(seconds.values()) for item_type, seconds in found.items()}
+
+
+def test_duration_of_reading_a_definition_is_that_of_its_type() -> None:
+    """A notebook's takes less than a second, a database's half a minute; the rows are the recorded quantiles."""
+    recorded = definition_seconds()
+    rows = {kind.partition(" ")[2]: row for kind, row in QUANTILES.items() if kind.startswith("getDefinition ")}
+    assert len(rows) >= 6
+    for item_type, (p50, p90, _, maximum) in rows.items():
+        seconds = recorded[item_type]
+        assert len(seconds) >= 5
+        at = [seconds[min(len(seconds) - 1, int(share * len(seconds)))] for share in (0.5, 0.9)]
+        assert (p50, p90, maximum) == pytest.approx((*at, seconds[-1]), abs=0.01), item_type
+    t = Tenant(profile="realistic")
+    chance = t.model.store.chance
+    assert max(operation_seconds("getDefinition Notebook", chance) for _ in range(500)) < 1.0
+    assert operation_seconds("getDefinition KQLDatabase", chance) <= QUANTILES["getDefinition"][3]
 
 
 @pytest.mark.parametrize("scale", [1.0, 10.0])

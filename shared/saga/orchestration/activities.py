@@ -225,23 +225,23 @@ def reconcile(services: Services, locks: Locks, deployment_id: str, progress: Pr
         write(services, header, "", {"heartbeat_at": now})
     except ConflictError:
         log.info("the header of %s moved during its heartbeat", deployment_id)
-    view = _view(services, deployment_id)
+    steps = services.journal.steps(deployment_id)
+    view = _view(services, deployment_id, steps=steps)
     if not isinstance(view, Run):
         return view
-    fresh = view.progress
-    rows = [s.record for s in services.journal.steps(deployment_id)]
-    _keep_sent(fresh, progress, rows)
+    fresh, rows = view.progress, [s.record for s in steps]
+    moves = _keep_sent(fresh, progress, rows)
     is_off = fresh.direction is Direction.FORWARD and record.is_abort_requested
-    lost = watchdog.lost(rows, fresh, now, is_abort_requested=is_off)
+    lost = watchdog.lost(rows, fresh, now, is_abort_requested=is_off, moves=moves)
     if lost:
         dispatch(services, deployment_id, lost, fresh.direction)
         log.warning("deployment %s: %d step(s) delivered again", deployment_id, len(lost))
     return replace(view, round_seconds=watchdog.next_round(rows, fresh, now, services.policy))
 
 
-def _keep_sent(fresh: Progress, known: Progress, rows: Sequence[StepRecord]) -> None:
+def _keep_sent(fresh: Progress, known: Progress, rows: Sequence[StepRecord]) -> bool:
     """Add to the journal's progress what the orchestrator knows beside it: whose message is out, and for how many
-    rounds unanswered."""
+    rounds unanswered. Return True if the queue moves: then no round counts."""
     if fresh.direction is known.direction:
         waiting = {StepState.PENDING} if fresh.direction is Direction.FORWARD else watchdog.NOT_YET_COMPENSATED
         fresh.sent |= {
@@ -250,7 +250,10 @@ def _keep_sent(fresh: Progress, known: Progress, rows: Sequence[StepRecord]) -> 
         for i, state in enumerate(known.states):  # a script may have added rows that nobody here knew of
             if rows[i].state is StepState.COMPENSATION_FAILED:  # failed in this try, or still to be tried in it
                 fresh.states[i] = state
-    fresh.unanswered = {i: known.unanswered.get(i, 0) + 1 for i in fresh.sent if not watchdog.has_begun(rows[i])}
+    moves = watchdog.queue_moves(rows, fresh, known)
+    rounds = 0 if moves else 1
+    fresh.unanswered = {i: known.unanswered.get(i, 0) + rounds for i in fresh.sent if not watchdog.has_begun(rows[i])}
+    return moves
 
 
 def finish(services: Services, locks: Locks, deployment_id: str) -> View:
@@ -280,9 +283,15 @@ def finish(services: Services, locks: Locks, deployment_id: str) -> View:
     raise SagaError(f"the header of {deployment_id} is written too often at once")
 
 
-def _view(services: Services, deployment_id: str, *, retry_failed: bool = False) -> View:
-    """Return the orchestrator's view, fresh from the journal. With `retry_failed`, failed compensations are tried
-    again."""
+def _view(
+    services: Services,
+    deployment_id: str,
+    *,
+    retry_failed: bool = False,
+    steps: list[Versioned[StepRecord]] | None = None,
+) -> View:
+    """Return the orchestrator's view, fresh from the journal; `steps` are its rows if they were just read. With
+    `retry_failed`, failed compensations are tried again."""
     record = services.journal.header(deployment_id).record
     is_left_stuck = record.state is DeploymentState.STUCK and not (record.may_compensate or record.is_released)
     if record.state in DEPLOYMENT_ENDED or is_left_stuck:
@@ -291,7 +300,7 @@ def _view(services: Services, deployment_id: str, *, retry_failed: bool = False)
         return Hold()
     if record.is_being_released:
         return Wait(_SHORT_WAIT_SECONDS, deployment_id)
-    steps = services.journal.steps(deployment_id)
+    steps = services.journal.steps(deployment_id) if steps is None else steps
     direction = Direction.FORWARD if record.state is DeploymentState.RUNNING else Direction.BACKWARD
     progress = from_journal(steps, direction, record.is_rolling_back)
     if retry_failed:

@@ -11,17 +11,35 @@ from shared.saga.step.execution import may_be_abandoned
 
 _MISSED_SECONDS = 10.0
 """Seconds by which a scheduled delivery may be late before its message counts as lost."""
+LONG_QUEUE = 50
+"""From so many steps on that have not begun, the queue is longer than what one instance handles at a time."""
+_ROWS_A_SECOND = 50
+"""Rows that the watchdog reads in a second at most, on average: reading thousands costs as much as handling steps."""
 NOT_YET_COMPENSATED = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.COMPENSATION_FAILED})
 _MOVING = frozenset({StepState.INTENT, StepState.SUBMITTED, StepState.COMPENSATING})
 
 
-def lost(rows: Sequence[StepRecord], progress: Progress, now: datetime, *, is_abort_requested: bool) -> list[int]:
+def queue_moves(rows: Sequence[StepRecord], fresh: Progress, known: Progress) -> bool:
+    """Return True if many steps have not begun, and one has since the last round: then their messages wait for their
+    turn. Messages that are lost are sent again when the queue has been emptied, or nothing moves any more."""
+    waiting = {i for i in fresh.sent if not has_begun(rows[i])}
+    return len(waiting) >= LONG_QUEUE and not waiting.issuperset(known.unanswered or known.sent)
+
+
+def lost(
+    rows: Sequence[StepRecord], progress: Progress, now: datetime, *, is_abort_requested: bool, moves: bool = False
+) -> list[int]:
     """Return the ordinals of the steps that were sent and whose message is lost, as far as their rows show.
 
     If a person cancelled (`is_abort_requested`), those that wait to try again or for Fabric are among them: a delivery
-    ends that wait.
+    ends that wait. If the queue moves, none is among them that has not begun.
     """
-    return [i for i in sorted(progress.sent) if _is_lost(rows[i], progress, now, is_abort_requested=is_abort_requested)]
+    return [
+        i
+        for i in sorted(progress.sent)
+        if not (moves and not has_begun(rows[i]) and not progress.rolling_back)
+        and _is_lost(rows[i], progress, now, is_abort_requested=is_abort_requested)
+    ]
 
 
 def _is_lost(row: StepRecord, progress: Progress, now: datetime, *, is_abort_requested: bool) -> bool:
@@ -47,10 +65,12 @@ def next_round(rows: Sequence[StepRecord], progress: Progress, now: datetime, po
 
     It comes when the first claim ends that nobody renews, so that a dead worker is noticed then; after
     `watchdog_seconds` if a message may be lost; and after `watchdog_max_seconds` while every step in flight waits for a
-    delivery that is due later: one that a person decides, or that Fabric told when to come back."""
+    delivery that is due later: one that a person decides, or that Fabric told when to come back. With thousands of rows
+    it does not come more often than after `watchdog_seconds`."""
     in_flight = {*progress.sent, *(row.ordinal for row in rows if row.claim is not None)}
     rounds = [_seconds_to_look(rows[i], now, policy) for i in in_flight]
-    return min(rounds, default=policy.watchdog_seconds)
+    least = min(policy.watchdog_seconds, len(rows) / _ROWS_A_SECOND)
+    return max(least, min(rounds, default=policy.watchdog_seconds))
 
 
 def _seconds_to_look(row: StepRecord, now: datetime, policy: EnginePolicy) -> float:

@@ -9,8 +9,8 @@ import pytest
 
 from shared.domain.errors import SagaError, StorageUnavailableError
 from shared.domain.messages import Direction, StepMessage
-from shared.domain.ports import Change
-from shared.domain.records import Claim, DeploymentRecord, Intent, Operation
+from shared.domain.ports import Change, Versioned
+from shared.domain.records import Claim, DeploymentRecord, Intent, Operation, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, Concurrency, IntentAction, OnFailure, OperationPurpose
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
@@ -411,6 +411,41 @@ def test_reconcile_resends_ever_more_rarely_to_a_long_queue() -> None:
         progress = progress_of(views.from_json(json.loads(json.dumps(views.to_json(view)))))
         rounds += [each] * len(saga.sent())
     assert rounds == [1, 2, 4, 8, 16]
+
+
+def test_reconcile_sends_nothing_again_while_a_long_queue_moves() -> None:
+    """Of 80 steps, some begin in each round: the others wait for their turn. Once none begins, or few are left, they
+    get another message."""
+    saga = SagaFixture()
+    count, claim = 80, Claim("w", START + timedelta(days=1), 1)
+    saga.deployment(D.RUNNING, *[row(i, S.PENDING).replace(needs=()) for i in range(count)])
+    progress = Progress([[] for _ in range(count)], [S.PENDING] * count, sent=set(range(count)))
+    sent = list[int]()
+    for first, end in ((0, 10), (10, 20), (20, 20), (20, 35)):
+        for i in range(first, end):
+            saga.change(i, state=S.INTENT, claim=claim)
+        view = activities.reconcile(saga.services, saga.locks, "d", progress)
+        progress = progress_of(views.from_json(json.loads(json.dumps(views.to_json(view)))))
+        sent.append(len(saga.sent()))
+    assert sent == [0, 0, 60, 45]
+
+
+def test_reconcile_reads_many_rows_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows are read once in a round, and with 1,000 of them the next round waits although a claim ends sooner."""
+    saga = SagaFixture()
+    claim = Claim("w", saga.clock.now() + timedelta(seconds=4), 1)
+    saga.deployment(D.RUNNING, *[row(i, S.INTENT).replace(needs=(), claim=claim) for i in range(1000)])
+    progress = Progress([[] for _ in range(1000)], [S.INTENT] * 1000, sent=set(range(1000)))
+    read, reads = saga.journal.steps, list[str]()
+
+    def steps(deployment_id: str) -> list[Versioned[StepRecord]]:
+        reads.append(deployment_id)
+        return read(deployment_id)
+
+    monkeypatch.setattr(saga.journal, "steps", steps)
+    view = activities.reconcile(saga.services, saga.locks, "d", progress)
+    assert isinstance(view, Run)
+    assert (view.round_seconds, len(reads)) == (saga.services.policy.watchdog_seconds, 1)
 
 
 def test_reconcile_returns_when_a_claim_expires_that_nobody_renews() -> None:

@@ -18,6 +18,7 @@ from shared.domain.ports.deployed import identity_of
 from shared.domain.record_json import dump, load
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DeploymentState, StepState
+from shared.steps.orphans import OrphansKind
 from shared.steps.repository_item import RepositoryItemKind
 from shared.steps.repository_shortcuts import RemovedShortcutsKind, RepositoryShortcutKind
 
@@ -34,10 +35,12 @@ def settle(
     notes: DeployedItems | None, header: DeploymentRecord, rows: Iterable[StepRecord], end: DeploymentState
 ) -> None:
     """Write the notes that follow from the end of a deployment, before the end itself is written. Safe to repeat."""
+    rows = list(rows)
     own = [row for row in rows if row.kind in _NOTED and row.resource is not None]
-    if notes is None or not own:
+    if notes is None:
         return
     if end is DeploymentState.SUCCEEDED:
+        _forget_deleted(notes, header, rows)
         _write(notes, header, own)
     elif end in (DeploymentState.COMPENSATED, DeploymentState.CANCELLED):
         _take_back(notes, header, own)
@@ -171,6 +174,16 @@ def _write(notes: DeployedItems, header: DeploymentRecord, rows: list[StepRecord
         fresh = [note for (place, _), note in found.items() if place == workspace_id]
         fresh += _given_up(header, stored, removed.get(workspace_id, set()) - {note.identity for note in fresh})
         notes.put([_after(note, stored.get(note.identity)) for note in fresh])
+
+
+def _forget_deleted(notes: DeployedItems, header: DeploymentRecord, rows: Iterable[StepRecord]) -> None:
+    """Remove the notes on orphans that somebody has deleted: otherwise each deployment would look for them."""
+    for row in rows:
+        outputs = row.outputs or {}
+        if row.kind == OrphansKind.name and row.state is StepState.SUCCEEDED and outputs.get("gone"):
+            place, source, gone = outputs["workspaceId"], source_of(header.target, row.step_id), set(outputs["gone"])
+            found = [note for note in notes.of_workspace(place) if note.identity in gone and note.source == source]
+            notes.remove(place, [note.identity for note in found])
 
 
 def _given_up(

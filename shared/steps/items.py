@@ -125,6 +125,13 @@ def description_differs(spec: JsonObject, image: JsonObject) -> bool:
     return "description" in spec and not says_the_same(image["description"], spec["description"])
 
 
+def move_call(workspace_id: str, item_id: str, folder_id: str) -> Call:
+    """Return the move of an item into a folder; without one, to the top of the workspace."""
+    body = {"targetFolderId": folder_id} if folder_id else {}
+    path = f"/workspaces/{workspace_id}/items/{item_id}/move"
+    return Call("POST", path, "item", body, folder_id=folder_id)
+
+
 def description_call(workspace_id: str, item_id: str, description: str) -> Call:
     """Return PATCH with exactly this description."""
     return Call("PATCH", f"/workspaces/{workspace_id}/items/{item_id}", "item", {"description": description})

@@ -70,7 +70,9 @@ class Call:
     Every call except a create is idempotent: after a lost response it can be sent again without further effect.
     `is_followed` is False if a 202 to it begins no operation, although it names a Location. `may_be_done` is True if a
     404 to it means that it took effect before, as that to a deletion. `is_looked_for` is True for a call of a
-    compensation that is in the list only while a look shows that it is needed, so it is not counted.
+    compensation that is in the list only while a look shows that it is needed, so it is not counted. `folder_id`
+    is the folder that it moves an item into: if that was deleted meanwhile, a compensation moves the item to the top of
+    the workspace.
     """
 
     method: str
@@ -81,6 +83,7 @@ class Call:
     is_followed: bool = True
     may_be_done: bool = False
     is_looked_for: bool = False
+    folder_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ Only notes prove that an item is an orphan: a deployment of this repository crea
 repository does not have now. Each is looked up by its id.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +17,7 @@ from shared.domain.json import JsonObject, as_list
 from shared.domain.ports import Fabric
 from shared.domain.ports.deployed import PARTS_OF_ITEMS
 from shared.domain.records import Intent, Resource
+from shared.domain.row_limits import encoded
 from shared.steps import items, schedules
 from shared.steps.kind import (
     Call,
@@ -38,6 +39,8 @@ KEEPS_DATA = frozenset(
 )
 """Types whose deletion loses data that no definition contains. Source: Microsoft's documentation of deletion."""
 _PREFIX = "quarantine"
+_GONE_CHARACTERS = 3_000
+"""Characters of the outputs for candidates that are deleted; later deployments find the others."""
 
 
 class Orphans(StrEnum):
@@ -86,20 +89,7 @@ class OrphansKind(ResourceKind):
     def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
         """Return the candidates that exist. One whose name an item of the repository has, which no deployment knew, is
         left out: it will be updated as that item."""
-        path = items.items_path(spec)
-        wanted = {str(each["id"]).lower(): each["type"] for each in spec["candidates"]}
-        by_name = set(spec["byName"])
-        rows = [
-            {
-                "id": row["id"],
-                "type": row["type"],
-                "displayName": row["displayName"],
-                "folderId": row.get("folderId") or "",
-            }
-            for row in (usable(fabric.list(path), path) if wanted else ())
-            if row.get("type") == wanted.get(row["id"].lower(), "")
-            and f"{row['type']}/{row['displayName'].casefold()}" not in by_name
-        ]
+        rows = _candidates(spec, _listed(fabric, spec))
         resource = Resource("Orphans", f"{spec['workspaceId']}:{spec['repository']}", "orphans", spec["workspaceId"])
         return Snapshot(resource, {"items": rows})
 
@@ -130,7 +120,7 @@ class OrphansKind(ResourceKind):
             calls += schedules.switched(spec["workspaceId"], row["id"], row["type"], row["schedules"], is_on=False)
             calls.append(Call("PATCH", path, "item", {"displayName": quarantine_name(row)}))
             if row["folderId"]:
-                calls.append(Call("POST", f"{path}/move", "item", {}))
+                calls.append(items.move_call(spec["workspaceId"], row["id"], ""))
         return calls
 
     def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
@@ -141,19 +131,21 @@ class OrphansKind(ResourceKind):
         return False
 
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
-        """Check that each item has its new name; a deleted item needs no check."""
-        now = self._present(fabric, spec)
+        """Check that each item has its new name; a deleted item needs no check. Return which candidates are deleted."""
+        listed = _listed(fabric, spec)
+        now: dict[str, JsonObject] = {row["id"]: row for row in _candidates(spec, listed)}
         for row in _rows(intent):
             shown = now.get(row["id"])
             if shown is not None and not is_quarantined(shown):
                 if shown["displayName"] == row["displayName"]:
                     raise NotYetError(f"{row['type']} '{row['displayName']}' does not show its new name yet", 1.0)
                 raise VerificationError(f"{row['type']} {row['id']}: Fabric shows another name than the quarantine's")
-        return {"id": resource.id, "workspaceId": spec["workspaceId"], "deletes": len(list(deletable(spec, now)))}
-
-    def _present(self, fabric: Fabric, spec: JsonObject) -> dict[str, JsonObject]:
-        found = self.find(fabric, spec)
-        return {row["id"]: row for row in found.image["items"]} if found is not None else {}
+        return {
+            "id": resource.id,
+            "workspaceId": spec["workspaceId"],
+            "deletes": len(list(deletable(spec, now))),
+            "gone": _gone(spec, listed),
+        }
 
     def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
         return self.find(fabric, spec)
@@ -169,11 +161,45 @@ class OrphansKind(ResourceKind):
                 continue
             path = f"{items.items_path(spec)}/{row['id']}"
             if row["folderId"] and shown["folderId"] != row["folderId"]:
-                calls.append(Call("POST", f"{path}/move", "item", {"targetFolderId": row["folderId"]}))
+                calls.append(items.move_call(spec["workspaceId"], row["id"], row["folderId"]))
             if shown["displayName"] != row["displayName"]:
                 calls.append(Call("PATCH", path, "item", {"displayName": row["displayName"]}))
             calls += schedules.switched(spec["workspaceId"], row["id"], row["type"], row["schedules"], is_on=True)
         return calls
+
+
+def _listed(fabric: Fabric, spec: JsonObject) -> list[JsonObject]:
+    """Return the items of the workspace, if there is a candidate to look for. Raises FabricError."""
+    return list(fabric.list(items.items_path(spec))) if spec["candidates"] else []
+
+
+def _candidates(spec: JsonObject, listed: Iterable[JsonObject]) -> list[JsonObject]:
+    wanted = {str(each["id"]).lower(): each["type"] for each in spec["candidates"]}
+    by_name = set(spec["byName"])
+    return [
+        {
+            "id": row["id"],
+            "type": row["type"],
+            "displayName": row["displayName"],
+            "folderId": row.get("folderId") or "",
+        }
+        for row in usable(listed, items.items_path(spec))
+        if row.get("type") == wanted.get(row["id"].lower(), "")
+        and f"{row['type']}/{row['displayName'].casefold()}" not in by_name
+    ]
+
+
+def _gone(spec: JsonObject, listed: list[JsonObject]) -> list[str]:
+    """Return the identities of candidates that are deleted, as many as a row has room for. A row of the list without an
+    id proves nothing."""
+    ids = {str(row.get("id") or "").lower() for row in listed}
+    found: list[str] = []
+    for each in () if "" in ids else spec["candidates"]:
+        if str(each["id"]).lower() not in ids:
+            if len(encoded([*found, each["identity"]])) > _GONE_CHARACTERS:
+                break
+            found.append(each["identity"])
+    return found
 
 
 def quarantine_name(row: JsonObject) -> str:

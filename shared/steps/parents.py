@@ -41,6 +41,11 @@ def is_parent_gone(fabric: Fabric, spec: JsonObject, resource: Resource | None) 
     return is_workspace_gone(fabric, workspace_id)
 
 
+def is_folder_gone(fabric: Fabric, workspace_id: str, folder_id: str) -> bool:
+    """Return True if a folder is deleted. Raises FabricError."""
+    return located(fabric, f"/workspaces/{workspace_id}/folders", {"recursive": "true"}, folder_id) is None
+
+
 def delete_item(fabric: Fabric, resource: Resource) -> None:
     """Delete an item, which somebody else may have deleted already. Raises FabricError."""
     try:

@@ -201,7 +201,7 @@ class RepositoryItemKind(ItemKind):
             "created": intent.action is IntentAction.CREATE,
             "changed": intent.action is not IntentAction.ADOPT,
             "identity": identity_of(spec.get("logicalId") or "", spec["type"], spec["displayName"]),
-            "isOwn": intent.action is IntentAction.CREATE or bool(_known(spec).get("isOwn")),
+            "isOwn": intent.action is IntentAction.CREATE or _is_own(spec, resource),
             **({"sent": spec["sent"]} if "sent" in spec else {}),
             **lookups.ready(fabric, spec["workspaceId"], found.resource, spec.get("ready") or ()),
         }
@@ -266,6 +266,12 @@ def _known(spec: JsonObject) -> JsonObject:
     return as_object(spec.get("known")) or {}
 
 
+def _is_own(spec: JsonObject, resource: Resource) -> bool:
+    """Return True if an earlier deployment created this item, and not only one of its name that was deleted since."""
+    known = _known(spec)
+    return bool(known.get("isOwn")) and known.get("id", "").lower() == resource.id.lower()
+
+
 def _is_renamed(spec: JsonObject, found: Snapshot) -> bool:
     """Return True if the item was found by its id, and so may have another name."""
     wanted: str = spec.get("itemId") or _known(spec).get("id") or ""
@@ -299,8 +305,7 @@ def _metadata_calls(spec: JsonObject, item_id: str, changed: list[str], values: 
     body = {name: values[name] for name in ("displayName", "description") if name in changed}
     calls = [Call("PATCH", path, "item", body)] if body else []
     if "folder" in changed:
-        target = {"targetFolderId": values["folderId"]} if values["folderId"] else {}
-        calls.append(Call("POST", f"{path}/move", "item", target))
+        calls.append(items.move_call(spec["workspaceId"], item_id, values["folderId"]))
     return calls
 
 

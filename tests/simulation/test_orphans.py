@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from local.fabric_simulator import control
+from local.fabric_simulator.folders import Folders
 from local.fabric_simulator.schedules import Schedules
 from local.fabric_simulator.store import Item
 from shared.domain.json import canonical
@@ -140,6 +141,75 @@ def test_deployment_is_retired_before_its_orphans_are_deleted() -> None:
     assert world.run("e") == [DeploymentState.COMPENSATED]
     world.pass_hours(3)
     assert state(items(world)[item_id]) == ("old", True, [True])
+
+
+def test_orphan_that_somebody_deleted_is_forgotten() -> None:
+    """No later deployment looks for it; the notes on what is still there stay."""
+    world = World(1)
+    deployed(world, old(world), repositories.item(world.blobs, "DataPipeline", "older", "{}"))
+    [place] = world.model.store.workspaces.values()
+    del place.items[ids(world)["old"]]
+    world.submit(manifest(content(world, orphans="quarantine")), "e")
+    assert world.run("e") == [DeploymentState.SUCCEEDED]
+    assert sorted(note.name for note in world.deployed.of_workspace(place.id)) == ["load", "older"]
+
+
+def test_orphan_that_somebody_deleted_is_remembered_if_the_deployment_is_rolled_back() -> None:
+    world = World(1)
+    deployed(world)
+    [place] = world.model.store.workspaces.values()
+    del place.items[ids(world)["old"]]
+    world.submit(manifest(content(world, orphans="quarantine"), BALL), "e")
+    assert world.run("e") == [DeploymentState.COMPENSATED]
+    assert sorted(note.name for note in world.deployed.of_workspace(place.id)) == ["load", "old"]
+
+
+@pytest.mark.law(2)
+def test_item_of_others_with_the_name_of_a_deleted_one_is_never_an_orphan() -> None:
+    """Ours was deleted by hand, and somebody created another of the name. A deployment updates that; it is not ours."""
+    world = World(1)
+    deployed(world)
+    [place] = world.model.store.workspaces.values()
+    del place.items[ids(world)["old"]]
+    row = {"type": "DataPipeline", "displayName": "old", "description": "own"}
+    control.seed(world.model, {"workspaces": [{"id": place.id, "items": [row]}]})
+    for deployment_id, step in (("e", content(world, old(world))), ("f", content(world, orphans="delete"))):
+        world.submit(manifest(step), deployment_id)
+        assert world.run(deployment_id) == [DeploymentState.SUCCEEDED]
+    world.pass_hours(1)
+    assert sorted(i.name for i in items(world).values()) == ["load", "old"]
+
+
+@pytest.mark.law(1)
+def test_orphan_whose_folder_somebody_deleted_is_restored_at_the_top() -> None:
+    """In quarantine it has left the folder, so that somebody could delete that."""
+    world = World(1)
+    item_id = deployed(world)
+    world.submit(manifest(content(world, orphans="quarantine")), "e")
+    assert world.run("e") == [DeploymentState.SUCCEEDED]
+    [place] = world.model.store.workspaces.values()
+    place.part(Folders).by_id.clear()
+    assert world.ask(Verb.RETIRE, "e").accepted
+    assert world.run("e") == [DeploymentState.COMPENSATED]
+    assert state(items(world)[item_id]) == ("old", False, [True])
+    assert any("the folder of 1 item(s) was deleted meanwhile" in e.reason for e in world.journal.audit("e"))
+
+
+@pytest.mark.law(1)
+def test_item_whose_old_folder_somebody_deleted_is_restored_at_the_top() -> None:
+    """A deployment moved it into a folder of its own, which goes with the rollback."""
+    world = World(1)
+    item_id = deployed(world)
+    moved = repositories.item(world.blobs, "DataPipeline", "old", "{}", folder="/New")
+    world.submit(manifest(content(world, moved)), "e")
+    assert world.run("e") == [DeploymentState.SUCCEEDED]
+    [place] = world.model.store.workspaces.values()
+    folders = place.part(Folders).by_id
+    del folders[next(folder.id for folder in folders.values() if folder.name == "Raw")]
+    assert world.ask(Verb.RETIRE, "e").accepted
+    assert world.run("e") == [DeploymentState.COMPENSATED]
+    assert state(items(world)[item_id])[:2] == ("old", False)
+    assert folders == {}
 
 
 @pytest.mark.parametrize("allowed", [False, True])

@@ -16,7 +16,7 @@ from functools import partial
 from shared.domain.errors import FabricError, FabricNotFoundError, FabricRefusedError, SagaError
 from shared.domain.json import JsonObject
 from shared.domain.polling import poll_delay_seconds
-from shared.domain.ports import OperationStarted, OperationStatus
+from shared.domain.ports import FabricReply, OperationStarted, OperationStatus
 from shared.domain.records import Intent, Operation, RecordedError, StepChanges
 from shared.domain.remedies import recorded
 from shared.domain.retry import TryAgain, backoff, decide_retry
@@ -27,7 +27,7 @@ from shared.saga.step.outcome import Attempt, Reschedule, Settle
 from shared.steps.gathering_kind import GatheringKind
 from shared.steps.kind import Call, GuardError, NotYetError, Snapshot
 from shared.steps.makers import Found
-from shared.steps.parents import unless_gone
+from shared.steps.parents import is_folder_gone, unless_gone
 from shared.steps.run_kind import RunKind
 
 _OWN = (OperationPurpose.COMPENSATE, OperationPurpose.RECREATE)
@@ -165,14 +165,14 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: JsonObject) -> Att
         if isinstance(surveyed, Reschedule):
             return surveyed
         intent = surveyed
-    calls = d.kind.compensate(spec, intent, found)
+    calls, moved = d.kind.compensate(spec, intent, found), list[Call]()
     counted = 0
     for call in calls:
         counted += 0 if call.is_looked_for else 1
         if not call.is_looked_for and counted <= d.step.calls_done:
             continue
         d.prove_claim()
-        reply = d.fabric.send(call.method, call.path, call.body, call.query)
+        reply = _sent(d, call, found.resource.parent_id or "", moved)
         if reply.operation is not None and call.is_followed:
             return _follow(d, call, reply.operation, counted)
     if calls and (waiting := runs.check_stopped(d, spec, found, len(calls))) is not None:
@@ -180,7 +180,8 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: JsonObject) -> Att
     d.kind.check_compensated(d.fabric, spec, found.resource, calls)
     if isinstance(d.kind, RunKind):
         return companions.settle(d, d.kind.compensated(spec, found))
-    done = f"deleted{companions.with_it(going)}" if intent.action is IntentAction.CREATE else "restored as it was"
+    restored = f"restored as it was{_without_folder(moved)}"
+    done = f"deleted{companions.with_it(going)}" if intent.action is IntentAction.CREATE else restored
     return companions.settle(d, done)
 
 
@@ -192,6 +193,27 @@ def _follow(d: Delivery, call: Call, operation: OperationStarted, counted: int) 
     if not call.is_looked_for:
         changes["calls_done"] = counted - 1
     return Reschedule(operations.first_delay(d, started.kind), changes=changes)
+
+
+def _sent(d: Delivery, call: Call, workspace_id: str, moved: list[Call]) -> FabricReply:
+    """Send a call and return the reply. If it moves an item back into a folder that was deleted meanwhile, move it to
+    the top of the workspace instead, and add the call to `moved`. Raises FabricError."""
+    try:
+        return d.fabric.send(call.method, call.path, call.body, call.query)
+    except FabricError as error:
+        if not call.folder_id or error.error_code != "FolderNotFound":
+            raise
+        if not is_folder_gone(d.fabric, workspace_id, call.folder_id):
+            raise  # created a moment ago, and not known everywhere yet
+    moved.append(call)
+    return d.fabric.send(call.method, call.path, {}, call.query)
+
+
+def _without_folder(moved: list[Call]) -> str:
+    """Return, as the end of an audit reason, how many items could not be put back where they were."""
+    if not moved:
+        return ""
+    return f"; the folder of {len(moved)} item(s) was deleted meanwhile: they are at the top of the workspace"
 
 
 def _absent(d: Delivery, running: Operation | None) -> Attempt:

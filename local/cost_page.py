@@ -46,7 +46,7 @@ def document() -> str:
             "An identity, Key Vault without reads, the workbook and the action group cost nothing or cents.",
             "Private endpoints and a Durable Task Scheduler are optional and not counted.",
             "",
-            "## What to turn to pay less, or more",
+            "## Settings that change the price",
             "",
             "| Change | USD a month | What it costs otherwise |",
             "|---|---|---|",

@@ -1,7 +1,7 @@
 """The in-memory twin of the journal on tables. It passes the same contract suite, and has no clock of its own.
 
 A write that is one request of the real journal is atomic here, and one that needs several requests, such as the
-projection of a header, has several stages here. `between` is called between the stages, where a process may die or
+projection of a header, has several stages here. `between` is called between the stages: there a process may die, or
 another worker may be faster.
 """
 

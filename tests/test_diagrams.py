@@ -24,7 +24,7 @@ def test_verbs_of_the_page_are_up_to_date() -> None:
 
 
 def test_cost_page_is_up_to_date() -> None:
-    """docs/cost.md has the numbers of host.json, infra/ and the prices."""
+    """docs/cost.md states the present numbers of host.json, infra/ and the prices."""
     assert cost_page.FILE.read_text() == cost_page.document(), "run: make diagrams"
 
 

@@ -26,9 +26,9 @@ EVENTS = frozenset(
         Event.ROLLBACK_FINISHED,
     }
 )
-"""What a deployment emits that succeeds and is retired."""
+"""The events of a deployment that succeeds and is retired."""
 EVENTS_OF_FAILED = frozenset({Event.DEPLOYMENT_ACCEPTED})
-"""What any deployment emits."""
+"""The events of any deployment."""
 _POLL_SECONDS = 2.0
 _OPEN = frozenset({DeploymentState.ACCEPTED, DeploymentState.RUNNING, DeploymentState.HELD})
 

@@ -32,7 +32,7 @@ class AccessToken(Protocol):
 
 
 class Credential(Protocol):
-    """What azure-identity's credentials do."""
+    """The method of azure-identity's credentials that is used here."""
 
     def get_token(self, *scopes: str) -> AccessToken:
         """Return a token for a scope. Raises an error of azure-identity."""

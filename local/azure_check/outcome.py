@@ -14,7 +14,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check found. `text` says what was seen, or what is wrong and what to do next; it contains no secret."""
+    """The result of a check. `text` says what was seen, or what is wrong and what to do next; it contains no secret."""
 
     name: str
     verdict: Verdict

@@ -1,4 +1,4 @@
-"""The check as a rehearsal: the same code against the app on the embedded host, with a stand-in for Azure's own API."""
+"""Rehearses `make azure-check`: its code runs against the app on the embedded host and a stand-in for Azure's API."""
 
 import secrets
 from collections.abc import Callable

@@ -15,7 +15,7 @@ from shared.domain.errors import SagaError
 
 @dataclass(frozen=True)
 class Wish:
-    """What a person asks for: the target, the name of the workspace, and how long to wait, in seconds. Without `key`,
+    """The request of a person: the target, the name of the workspace, and how long to wait, in seconds. Without `key`,
     the app's key is read from Azure."""
 
     target: str

@@ -36,7 +36,7 @@ class Measured:
 
 
 def run(bench: Bench, quota: int, count: int = COUNT) -> None:
-    """Measure with a quota of so many calls a minute; 0 is none."""
+    """Measure with this quota of calls a minute; 0 means no quota."""
     heading(f"{count} notebooks of a repository, {quota or 'no'} calls a minute allowed")
     _control(bench, "settings", {"quota_per_minute": quota})
     with tempfile.TemporaryDirectory() as name:

@@ -174,7 +174,8 @@ def _restoring() -> dict[str, Any]:
 def _companions() -> dict[str, Any]:
     """Return a manifest that creates an eventhouse, a dataflow and an environment in a new workspace, and then fails.
 
-    Fabric adds a database to the eventhouse, and staging items to the dataflow, which stay when it is deleted.
+    Fabric adds a database to the eventhouse and staging items to the dataflow. The staging items stay when the dataflow
+    is deleted.
     """
     place = {"workspaceId": "${{ steps.workspace.outputs.id }}"}
     queries = _part("mashup.pq", "section Section1;"), _part("queryMetadata.json", "{}")

@@ -70,7 +70,7 @@ def find(workspace: Workspace, folder_id: str) -> Folder:
 def parent(workspace: Workspace, folder_id: object) -> str | None:
     """Return the id of the folder that a request names; None, an empty string and an empty id mean the top.
 
-    Raises ApiError 404 for a folder that does not exist, and ApiError 400 for a value that is no string.
+    Raises ApiError 404 for a folder that does not exist, and ApiError 400 for a value that is not a string.
     """
     if folder_id in (None, "", _EMPTY_ID):
         return None

@@ -1,4 +1,4 @@
-"""Whether a mirrored database replicates. No table is ever replicated here.
+"""Starts, stops and shows the replication of a mirrored database. No table is ever replicated here.
 
 Source: recordings of microsoft/fabric-cli. Assumed: the state `Starting`, the refusals, and that starting and stopping
 take ten seconds (recorded: stopping longer than three seconds, both at most 35).

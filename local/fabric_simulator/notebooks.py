@@ -1,7 +1,7 @@
 """Notebooks in Fabric's two formats: the source file, and Jupyter's `ipynb`.
 
-Source: 16 recorded notebooks that were sent as `notebook-content.py` and read as `ipynb`. What they do not show is
-synthetic: other kernels and languages, Markdown cells, and the way back.
+Source: 16 recorded notebooks that were sent as `notebook-content.py` and read as `ipynb`. They do not show
+other kernels and languages, Markdown cells, and the conversion to source; these are synthetic.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What an environment has published. Its definition is what is staged.
+"""The published parts of an environment. Its definition contains the staged parts.
 
 Source: fabric-cicd's recorded trace (202, Retry-After 120, about 355 s), a recording of a publish without new libraries
 (200, less than a second), the published OpenAPI. Assumed: a publish that fails or is cancelled changes nothing.
@@ -21,7 +21,7 @@ IN_PROGRESS = frozenset({"Running", "Waiting", "Cancelling"})
 class Publishing:
     """The published parts, and the last publish: its version, its state, its times and the parts that it takes over.
 
-    `version` is empty if there was no publish since the environment was created.
+    `version` is empty until the environment is published for the first time.
     """
 
     published: Mapping[str, bytes] = field(default_factory=lambda: dict[str, bytes]())

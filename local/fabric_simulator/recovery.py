@@ -33,7 +33,9 @@ def check_hard(world: World, workspace: Workspace, query: dict[str, str]) -> boo
     """Return True if a DELETE is final. Raises ApiError unless an admin asks for that."""
     is_hard = query.get("hardDelete", "").lower() == "true"
     if is_hard and workspace.roles[world.identity]["role"] != "Admin":
-        raise ApiError(403, "InsufficientWorkspaceRole", "Only an admin of the workspace may delete for good.")
+        raise ApiError(
+            403, "InsufficientWorkspaceRole", "Only an admin of the workspace may delete an item permanently."
+        )
     return is_hard
 
 

@@ -1,4 +1,4 @@
-"""The routes of deleted items: list, recover, delete for good. No recording and no published file shows them."""
+"""The routes of deleted items: list, recover, delete permanently. No recording and no published file shows them."""
 
 from local.fabric_simulator import items
 from local.fabric_simulator.catalogue import ignoring_case

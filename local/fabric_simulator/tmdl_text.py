@@ -21,7 +21,7 @@ _SHARED_FILES = {"relationships": "relationships", "expressions": "expressions",
 
 
 def to_tmdl(text: str) -> dict[str, str]:
-    """Return the TMDL files of a TMSL document, by path. What is no object of a model is left out."""
+    """Return the TMDL files of a TMSL document, by path. Everything that is not an object of a model is left out."""
     document = as_object(json.loads(text))
     model = as_object(document.get("model"))
     database = {name: value for name, value in document.items() if name not in ("model", "name", "id")}

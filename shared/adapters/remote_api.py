@@ -1,4 +1,4 @@
-"""The app's own HTTP API for the command line: it reads the journal and submits.
+"""Lets the command line read the journal and submit through the app's own HTTP API.
 
 A message of the queue `deployments` becomes the equivalent request. Errors are those of storage, so that the command
 line handles an outage of either in the same way.

@@ -20,8 +20,8 @@ _RUNTIME = "azure_functions_runtime"
 def resize_thread_pool() -> bool:
     """Make the worker's pool again, with the size that the settings name now. Return True if that was possible.
 
-    Call it while no function runs, at the import of the app. The runtime's functions are no public promise: without
-    them nothing happens, and health reports the size that the pool then has.
+    Call it while no function runs, at the import of the app. The runtime's functions are not a public interface:
+    without them nothing happens, and health reports the size that the pool then has.
     """
     start = getattr(sys.modules.get(_RUNTIME), "start_threadpool_executor", None)
     if not callable(start):

@@ -1,4 +1,4 @@
-"""`retire --label`: take back an environment, which is everything that deployments with the same labels deployed.
+"""`retire --label`: roll back an environment, which is everything that deployments with the same labels deployed.
 
 They are rolled back newest first, because a deployment cannot be rolled back while a later one uses its resources. Each
 is rolled back as a whole or stays `stuck`, and then the older ones stay too (ADR 32).
@@ -16,11 +16,11 @@ from shared.domain.states import DeploymentState as D
 from shared.saga.command.verbs import VERBS, Verb, possible_verbs
 
 MAX_DEPLOYMENTS = 1_000
-"""Deployments of one environment. If there are more, the command says so and takes back the newest ones."""
+"""Deployments of one environment. If there are more, the command says so and rolls back the newest ones."""
 _STANDING = tuple(state for state in D if state not in (D.COMPENSATED, D.CANCELLED, D.REJECTED))
 """The states in which resources of a deployment may exist."""
 _VERBS = (Verb.RETIRE, Verb.CANCEL, Verb.COMPENSATE)
-"""The verbs that take back a deployment that succeeded, is under way, or failed."""
+"""The verbs that roll back a deployment that succeeded, is under way, or failed."""
 
 
 def add_commands(add: Add) -> None:
@@ -41,16 +41,17 @@ def _retire(options: argparse.Namespace, output: Output) -> int:
     shown = ", ".join(f"{name}={value}" for name, value in wanted.items())
     output.event("retiring", f"{len(found)} deployments with {shown} have resources", count=len(found), labels=wanted)
     if len(found) == MAX_DEPLOYMENTS:
-        output.event("warning", f"warning: only the newest {MAX_DEPLOYMENTS} are taken back; repeat the command")
+        output.event("warning", f"warning: only the newest {MAX_DEPLOYMENTS} are rolled back; repeat the command")
     for header in found:
-        code = _take_back(header.deployment_id, options, output, storage)
+        code = _roll_back(header.deployment_id, options, output, storage)
         if code != SUCCEEDED:
             return code
     return SUCCEEDED
 
 
-def _take_back(deployment_id: str, options: argparse.Namespace, output: Output, storage: command_line.Access) -> int:
-    """Take back one deployment as it is now. With `--wait`, return SUCCEEDED only if nothing of it is left."""
+def _roll_back(deployment_id: str, options: argparse.Namespace, output: Output, storage: command_line.Access) -> int:
+    """Roll back one deployment by the verb that its state allows. With `--wait`, return SUCCEEDED only if nothing of it
+    is left."""
     options.id = known_id(deployment_id)
     header = storage.journal.header(options.id).record
     verb = next((each for each in _VERBS if each in possible_verbs(header)), None)

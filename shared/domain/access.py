@@ -26,9 +26,9 @@ class Role(StrEnum):
 
 
 ANY_ROLE = frozenset(Role)
-"""What reads: every role includes it."""
+"""The roles of a route that only reads: every role includes it."""
 SIGNED_IN = frozenset[Role]()
-"""What needs no role, only a caller who is signed in."""
+"""The roles of a route that needs no role, only a caller who is signed in."""
 DEPLOYERS = frozenset({Role.DEPLOYER})
 APPROVERS = frozenset({Role.APPROVER})
 OPERATORS = frozenset({Role.OPERATOR})
@@ -108,7 +108,7 @@ def approvers_problem(approvers: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class AccessPolicy:
-    """What the settings ask of callers.
+    """The proofs of identity that the settings require of callers.
 
     With `signs_in`, every caller of the HTTP API is signed in. With `queue_needs_identity`, a message of the queue
     `deployments` starts nothing and commands nothing, because it cannot prove who wrote it.

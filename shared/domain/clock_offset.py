@@ -7,7 +7,7 @@ answer leaves a second of doubt; answers at different moments of a second leave 
 from dataclasses import dataclass
 
 KEPT_SECONDS = 600.0
-"""After this time an interval begins anew, because clocks drift and are set."""
+"""After this time a new interval begins, because clocks drift and are set."""
 
 
 @dataclass(frozen=True)

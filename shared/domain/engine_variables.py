@@ -56,8 +56,8 @@ LEASES = (
     seconds(
         "WATCHDOG_MAX_SECONDS",
         "engine.watchdog_max_seconds",
-        "How often at least it does so while nothing can be late before that: a person decides, or Fabric named a "
-        "far time. Less than half of `TARGET_LEASE_SECONDS`, which is renewed then.",
+        "The longest time between two such comparisons, while all steps wait for a person, or for a later time that "
+        "Fabric named. Less than half of `TARGET_LEASE_SECONDS`, because the lease is renewed at each of them.",
         minimum=1,
     ),
     seconds(

@@ -35,9 +35,9 @@ class EnginePolicy:
     interrupted step is not compensated before that.
     `orphan_grace_seconds` is the time after a rollback in which the sweeper looks for what a late call left. It must
     outlast the host's functionTimeout, after which no delivery runs.
-    `watchdog_seconds` is the time between two rounds of the watchdog. While nothing can be late before that, because a
-    person decides or Fabric named a far time, a round comes after `watchdog_max_seconds` at the latest. It also renews
-    the lease of the target, `target_lease_seconds`, which must last longer than two such rounds.
+    `watchdog_seconds` is the time between two rounds of the watchdog. While all steps wait for a person, or for a later
+    time that Fabric named, rounds are less frequent, but at most `watchdog_max_seconds` apart. Each round also renews
+    the lease of the target, `target_lease_seconds`, which must last longer than two rounds at that distance.
     `target_retry_seconds` is when a waiting deployment asks for its target if no event wakes it; the waits grow with
     its age to `target_retry_max_seconds`.
     `stalled_seconds` is the time without a heartbeat after which the sweeper wakes a running orchestration.

@@ -1,4 +1,4 @@
-"""YAML as PyYAML's safe loader reads it, with the file and line of each value, and every problem at once."""
+"""Reads YAML as PyYAML's safe loader does, keeps the file and line of each value, and reports all problems at once."""
 
 import math
 from collections.abc import Iterator

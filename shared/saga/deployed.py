@@ -1,4 +1,4 @@
-"""Notes on the items of repositories: written when a deployment succeeds, taken back when it is rolled back.
+"""Notes on the items of repositories: written when a deployment succeeds, and reversed when it is rolled back.
 
 The notes pair an item of the repository with an item of the workspace: so a renamed item is recognised, an unchanged
 one is skipped, and only items that a deployment created can count as orphans. A note is never the only proof: the item
@@ -43,7 +43,7 @@ def settle(
         _forget_deleted(notes, header, rows)
         _write(notes, header, own)
     elif end in (DeploymentState.COMPENSATED, DeploymentState.CANCELLED):
-        _take_back(notes, header, own)
+        _reverse(notes, header, own)
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def _after(note: DeployedItem, before: DeployedItem | None) -> DeployedItem:
     return replace(note, previous=dump(replace(before, previous=None)))
 
 
-def _take_back(notes: DeployedItems, header: DeploymentRecord, rows: list[StepRecord]) -> None:
+def _reverse(notes: DeployedItems, header: DeploymentRecord, rows: list[StepRecord]) -> None:
     for workspace_id in {row.resource.parent_id for row in rows if row.resource is not None and row.resource.parent_id}:
         own = [note for note in notes.of_workspace(workspace_id) if note.deployment_id == header.deployment_id]
         notes.put([load(DeployedItem, note.previous) for note in own if note.previous is not None])

@@ -1,7 +1,7 @@
 """The drift watch: plans the last successful deployment of each target again, and reports what differs.
 
 It reads only. A step that would be created, updated, renamed or moved now has drifted: somebody deleted, changed,
-renamed or moved what the deployment made. What a manifest only adopts may differ without being drift.
+renamed or moved what the deployment made. A resource that the manifest only adopts may differ; that is not drift.
 
 A round goes through the targets in the order of their names, and may take several sweeps: each has a budget, and the
 next one continues where it ended.
@@ -121,7 +121,8 @@ class DriftWatch:
 
 
 def added(drifted: tuple[DriftedTarget, ...], more: DriftedTarget) -> tuple[DriftedTarget, ...]:
-    """Return the targets with one more, without its items if there is no room for them, or as they are."""
+    """Return the targets with one more. Leave out its items if there is no room for them, and the target if there is no
+    room for it either."""
     for each in (more, replace(more, items=())):
         found = (*drifted, each)
         if len(found) <= _MAX_TARGETS and len(json.dumps([vars(row) for row in found])) <= ROOM_CHARACTERS:

@@ -94,7 +94,8 @@ class GitLinkKind(ResourceKind):
         return Snapshot(_resource(spec), {"details": as_object(shown.get("gitProviderDetails")) or {}})
 
     def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
-        """Return the fields of the branch that differ. Fabric changes none of them: somebody has to disconnect."""
+        """Return the fields of the branch that differ. Fabric cannot change them: a person must disconnect the
+        workspace first."""
         held, wanted = found.image["details"], _details(spec)
         return [name for name, value in wanted.items() if _text(held.get(name)) != _text(value)]
 

@@ -44,7 +44,7 @@ def value_of(fabric: Fabric, workspace_id: str, ref: Ref) -> str:
         rows = fabric.list(f"/workspaces/{workspace_id}/items")
         found = next((row for row in rows if (row.get("type"), row.get("displayName")) == (ref.type, ref.name)), None)
     if found is None or "id" not in found:
-        raise _no_value(ref, "there is none in the workspace, and the repository does not deploy it")
+        raise _no_value(ref, "it is not in the workspace, and the repository does not deploy it")
     if ref.attribute == "id":
         return str(found["id"])
     return attribute(fabric, workspace_id, Resource(ref.type, found["id"], ref.name, workspace_id), ref.attribute)

@@ -936,7 +936,7 @@ def test_journal_own_header_write_is_recognised_after_a_lost_response(
 
 @pytest.mark.azurite
 def test_journal_own_batch_is_recognised_after_a_lost_response(faulty: FaultyJournal, fresh_id: str) -> None:
-    """A wave of rows whose response was lost is written once."""
+    """The rows of a wave are written once, even if the response to their write was lost."""
     faulty.journal.create(a_header(fresh_id), some_steps(fresh_id, 60), "submitted")
     changes = [moved(row, S.SKIPPED) for row in faulty.journal.steps(fresh_id)]
     faulty.wire.lose_next_answer()
@@ -1092,8 +1092,8 @@ def test_journal_move_to_a_row_too_large_writes_nothing(journal: Journal, fresh_
 
 
 def test_journal_lists_a_target_newest_first(journal: Journal, fresh_id: str) -> None:
-    """Deployments of one instant are sorted by id, and no other target's deployment is listed. On request, the oldest
-    comes first."""
+    """Deployments that were accepted at the same instant are sorted by id, and no other target's deployment is listed.
+    On request, the oldest comes first."""
     target = f"t {fresh_id}"
     for name, seconds in (("b", 1), ("a", 2), ("d", 1), ("c", 0)):
         at = START + timedelta(seconds=seconds)

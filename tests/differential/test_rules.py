@@ -198,7 +198,8 @@ def test_accident_is_a_problem_before_anything_is_sent(root: Path, text: str) ->
 
 
 def test_missing_file_and_missing_item_are_found_where_fabric_cicd_finds_them(root: Path) -> None:
-    """Rule 1: no file is no problem. Rules 13 and 26: what only the content decides fails at the part that has it."""
+    """Rule 1: a missing file is not a problem. Rules 13 and 26: a rule that depends on the content fails at its
+    part."""
     (root / "parameter.yml").unlink(missing_ok=True)
     assert compare.compared(root, "PROD").differing == []
     empty_group = find("'a()'", "  is_regex: 'true'\n")

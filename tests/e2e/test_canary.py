@@ -153,7 +153,7 @@ def planted(stack: Stack, canaries: dict[str, str], ingestion: Ingestion) -> Ite
         world.vault("secrets", {"name": NAME, "value": canaries["client secret"]})
         world.vault("secrets", {"name": "fabric-certificate", "value": PRIVATE + PUBLIC})
         world.accept("client secret")
-        # Tokens and cached copies live for seconds, so that each phase signs in again.
+        # Tokens and cached copies live for seconds, so each phase signs in again.
         world.vault("settings", {"life_seconds": 4})
         yield world
     finally:

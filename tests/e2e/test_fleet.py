@@ -29,7 +29,7 @@ MANIFEST = {
 
 def test_fleet_of_three_workspaces(shared_stack: Running, tmp_path: Path) -> None:
     """A row that fails is rolled back and does not disturb the others; the same command again follows the same
-    deployments; and all of them can be taken back by their label."""
+    deployments; and all of them can be rolled back by their label."""
     manifest, matrix = tmp_path / "fleet.json", tmp_path / "workspaces.csv"
     manifest.write_text(json.dumps(MANIFEST))
     matrix.write_text("id,region,type\nnorth,north,\neast,east,CrystalBall\nsouth,south,Notebook\n")

@@ -35,7 +35,7 @@ def hub() -> Iterator[TaskHubGrpcClient]:
 
 @pytest.mark.parametrize("is_suspended", [False, True], ids=["waits", "is suspended"])
 def test_abandoned_orchestration_ends_and_is_started_again(hub: TaskHubGrpcClient, is_suspended: bool) -> None:
-    """A second abandonment, or one of an instance that does not exist, is no error."""
+    """A second abandonment is not an error, nor is one of an instance that does not exist."""
     orchestrations = DurableOrchestrations(hub)
     orchestrations.abandon("unknown")
     orchestrations.start("d")

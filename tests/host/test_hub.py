@@ -21,7 +21,8 @@ def message(instance_id: str, kind: str = START, visible_at: float = 0.0) -> Hub
 
 
 def test_hub_polls_grow_to_the_configured_interval_and_begin_again() -> None:
-    """An idle queue is polled after 50, 100, 200 ms and so on; a message or a wake-up begins anew."""
+    """An idle queue is polled after 50, 100, 200 ms and so on; after a message or a wake-up the pauses begin at 50 ms
+    again."""
     polling = Polling(0.05, 1.0)
     waits: list[float] = []
     for _ in range(7):
@@ -48,7 +49,7 @@ def test_hub_config_is_that_of_host_json_and_else_the_extensions() -> None:
 
 
 def test_hub_taken_message_is_invisible_for_its_time(hub: TaskHub) -> None:
-    """It comes again afterwards, or at once if it is given back; a later one is not visible yet."""
+    """It comes again afterwards, or at once if its taker returns it; a later message is not visible yet."""
     hub.send(message("a"))
     hub.send(message("later", visible_at=time.time() + 3600))
     (taken,) = hub.take(WORK_ITEMS, 32, 3600.0)

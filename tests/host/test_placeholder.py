@@ -86,7 +86,7 @@ def test_placeholder_app_has_its_settings_and_serves_everything(make: Callable[.
 
 
 def test_thread_pool_smaller_than_its_setting_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Health reports the size; a worker that does not tell it is no fault."""
+    """Health reports the size; a worker that does not show its size is not a fault."""
     monkeypatch.setattr(worker, "thread_pool_size", lambda: 5)
     assert (worker.thread_pool(32).status, worker.thread_pool(32).observed) == ("warn", 5)
     assert "PYTHON_THREADPOOL_THREAD_COUNT is 32" in worker.thread_pool(32).output
@@ -96,7 +96,7 @@ def test_thread_pool_smaller_than_its_setting_is_a_warning(monkeypatch: pytest.M
 
 
 def test_thread_pool_without_a_worker_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The runtime's functions are no public promise: the app loads without them, and if they fail."""
+    """The runtime's functions are not a public interface: the app also loads if they are missing or fail."""
     monkeypatch.delitem(worker.sys.modules, "azure_functions_runtime", raising=False)
     assert worker.resize_thread_pool() is False
     assert worker.thread_pool_size() is None

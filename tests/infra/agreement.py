@@ -134,7 +134,7 @@ def always_ready(files: Infra) -> Iterator[str]:
     groups = {"durable", "http", "blob"} | {f"function:{name}" for name in functions}
     for name in re.findall(r"name: '([\w:]+)', instanceCount", files["modules/app.bicep"]):
         if name not in groups:
-            yield f"app.bicep: {name} is no group of the app's functions"
+            yield f"app.bicep: {name} is not a group of the app's functions"
 
 
 def events(files: Infra) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Evaluate the Bicep files without Azure: which resources a deployment would create, with their concrete values.
 
-It knows the part of the language that infra/ uses, and raises EvaluationError for the rest. What only Azure decides (an
-identity's principal id, an account's address) is a `Runtime` text. `uniqueString` and `guid` return texts of the right
-form, which are not Azure's.
+It knows the part of the language that infra/ uses, and raises EvaluationError for the rest. A value that only Azure
+decides (an identity's principal id, an account's address) is a `Runtime` text. `uniqueString` and `guid` return texts
+of the right form, which are not Azure's.
 """
 
 import hashlib

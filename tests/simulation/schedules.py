@@ -183,8 +183,8 @@ class Operators:
     def handle_what_waits(self, world: World, deployment_id: str) -> None:
         """Resume, roll back or keep a deployment that waits for a person.
 
-        Every held deployment is handled, a failed one often, a succeeded one seldom; but more often if it was resumed
-        after a failure, because a rollback must also remove what the failed attempt had begun.
+        People handle every held deployment, many failed ones and few that succeeded. Of those that succeeded after they
+        were resumed they handle more, because a rollback must also remove what the failed attempt had begun.
         """
         header = world.journal.header(deployment_id).record
         likely = _HANDLED.get(header.state, 0.0)

@@ -301,7 +301,7 @@ def test_name_reserved_after_a_delete_is_waited_for() -> None:
     assert 300 <= (world.clock.now().timestamp() - until + 300) <= 360
 
 
-# The proofs that the mechanisms are needed: without them, the same schedules break the laws.
+# The mechanisms are needed: without them, the same schedules break the laws.
 
 
 def violations(seeds: range, manifest: dict[str, Any]) -> Iterator[int]:

@@ -275,8 +275,8 @@ LEGAL: dict[str, Callable[[World], object]] = {
 
 @pytest.mark.parametrize("what", LEGAL)
 def test_healthy_wait_is_left_alone(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    """An approval, a long operation of Fabric, a Retry-After and a held target are no stall: in six hours the sweeper
-    neither wakes nor ends an orchestration."""
+    """An orchestration that waits for an approval, a long operation, a Retry-After or a held target is not stalled: in
+    six hours the sweeper neither wakes nor ends it."""
     world = World()
     LEGAL[what](world)
     if not world.orchestrations:

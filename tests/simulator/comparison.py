@@ -220,7 +220,7 @@ def _has_same_value(row: Any, other: Any) -> bool:
 
 
 def decoded(payload: str) -> Any:
-    """Return a part's content: JSON, or text with LF at the ends of lines, or None for bytes that are no text."""
+    """Return a part's content: JSON, or text with LF at the ends of lines, or None for bytes that are not text."""
     try:
         text = base64.b64decode(payload).decode("utf-8-sig").replace("\r\n", "\n")
     except (binascii.Error, UnicodeDecodeError):

@@ -68,7 +68,7 @@ def test_job_can_fail_or_never_end(slow: Tenant, fault: dict[str, Any], status: 
 
 
 def test_job_type_must_be_one_of_the_item(t: Tenant) -> None:
-    """A job type of another item type is refused, and so is none."""
+    """A job type of another item type is refused, and so is a request without a job type."""
     workspace = t.workspace()
     root = f"/v1/workspaces/{workspace}/items/{t.item(workspace)}/jobs"
     for url in (f"{root}/instances", f"{root}/instances?jobType=RunNotebook", f"{root}/sparkjob/instances"):
@@ -134,8 +134,8 @@ def test_deleted_item_can_be_recovered_if_the_tenant_allows_it(t: Tenant) -> Non
     assert t.get(f"{root}/recoverableItems")["value"] == []
 
 
-def test_deleted_item_is_gone_for_good_if_asked(t: Tenant) -> None:
-    """An admin may delete for good; a contributor may not; an eventhouse is always gone."""
+def test_deleted_item_is_gone_permanently_if_asked(t: Tenant) -> None:
+    """An admin may delete an item permanently, a contributor may not; an eventhouse is always deleted permanently."""
     t.update_settings(item_recovery=True)
     workspace = t.workspace()
     root = f"/v1/workspaces/{workspace}"

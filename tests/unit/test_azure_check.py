@@ -159,7 +159,7 @@ def test_azure_check_needs_the_outputs_of_azd() -> None:
 
 @pytest.mark.parametrize(("verdict", "code"), [(Verdict.HELD, 0), (Verdict.FAILED, 1), (Verdict.SKIPPED, 1)])
 def test_azure_check_exit_code(verdict: Verdict, code: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """A skipped check is no success."""
+    """A skipped check does not count as a success."""
     assert program.verdict([Outcome("app", Verdict.HELD, ""), Outcome("telemetry", verdict, "")]) == code
     assert ("not: telemetry" in capsys.readouterr().out) is bool(code)
 

@@ -327,7 +327,7 @@ def test_entry_poisoned_deployment_is_recorded_even_if_it_cannot_be_counted(
 
 
 def test_entry_wakes_the_deployment_that_a_script_names(host: Host) -> None:
-    """The message is no submission: it claims no id, and a deployment that does not run is not started."""
+    """The message is not a submission: it takes no id, and a deployment that does not run is not started."""
     entry.accept(raw({"wake": "d"}), "m", None)
     assert host.orchestrations == [("d", TARGET_EVENT, "None")]
     assert list(host.saga.journal.deployments()) == []

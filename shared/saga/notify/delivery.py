@@ -33,8 +33,8 @@ _LONGEST_SECONDS = 3600.0
 
 @dataclass(frozen=True)
 class Notifications:
-    """Handles the messages of the queue of notices. `send_later` puts a notice back, with a delay in seconds; `app` is
-    the app's address for links, or empty."""
+    """Handles the messages of the queue of notices. `send_later` puts a notice on the queue again, with a delay in
+    seconds; `app` is the app's address for links, or empty."""
 
     journal: Journal
     payloads: Payloads
@@ -45,7 +45,7 @@ class Notifications:
     app: str = ""
 
     def deliver(self, notice: Notice) -> None:
-        """Send the event of a notice, put the notice back, or drop it. Raises StorageUnavailableError."""
+        """Send the event of a notice, reschedule the notice, or drop it. Raises StorageUnavailableError."""
         found = find(self.journal, self.payloads, notice, self.app)
         if found is None:
             log.info("notice %s is dropped: the journal does not have this move, or it is over", notice.event_id)

@@ -135,7 +135,7 @@ def prove(d: Delivery, resource: Resource) -> Reschedule | None:
         names = _read(d, resource)
     except (FabricRefusedError, FabricTransientError) as error:
         if error.is_outcome:
-            d.stage({"operation": None})  # it has failed for good: the next attempt asks again
+            d.stage({"operation": None})  # it failed, which cannot change: the next attempt asks again
         if isinstance(error, FabricTransientError) and d.now - began < operations.MAX_OPERATION:
             raise
         names = {}

@@ -1,7 +1,6 @@
-"""How a forward action gives up a step: its time is over, its deployment is aborted, or its outcome cannot be written.
+"""Gives up the forward action of a step: its time is over, its deployment is aborted, or its outcome is unwritable.
 
-The step fails. Whatever it may have begun stays in its row (intent, operation, resource), and a compensation looks for
-it.
+The step fails. Its row keeps what it may have begun (intent, operation, resource), and a compensation looks for that.
 """
 
 from datetime import datetime, timedelta
@@ -23,8 +22,8 @@ def started(d: Delivery) -> StepChanges:
 
 
 def unwritable(d: Delivery, error: UnwritableError) -> Attempt:
-    """Fail a step whose outcome cannot be written: the staged facts are dropped, and the resource is looked for by its
-    marker."""
+    """Fail a step whose outcome cannot be written. The staged changes of its row are dropped; a compensation finds the
+    resource by its marker."""
     d.discard_staged()
     changes: StepChanges = {"error": recorded(error), "ambiguous": True, **started(d)}
     return runs.stopped(d, Settle(StepState.FAILED, str(error), changes), waits=False)

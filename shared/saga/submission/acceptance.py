@@ -327,7 +327,7 @@ def _nothing(step_id: str, output: str) -> Any:
 
 
 def fallback_id_of(content: bytes, message_id: str) -> str:
-    """Return the id of a submission that names none: it has the message's id, so each message is a new deployment.
+    """Return the id of a submission without one: the id of its message, so each message is a new deployment.
 
     The Functions host puts the top-level properties of a JSON body over the properties of the message
     (azure-functions-host, Utility.ApplyBindingData), so a manifest's own `id` arrives as the message's. Storage gives

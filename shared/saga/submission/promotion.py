@@ -1,7 +1,7 @@
 """Promotion: a deployment that says `promotes: ID` deploys what that deployment deployed, to another stage.
 
-What counts are the parts, by their hashes: the steps as they are written, before inputs are replaced, and the files of
-each item before parameters are. So values differ between stages, and content does not.
+The hashes of the parts are compared: of the steps as they are written, before inputs are replaced, and of the files of
+each item, before parameters are replaced. So values may differ between stages, and content may not.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ def parts_of(manifest: Any, blobs: Blobs) -> dict[str, str]:
     """Return the digest of each part of a packed manifest, by name. Raises NotFoundError if the list of the files of an
     item is not stored.
 
-    A part is a step or, of a repository, an item. An approval deploys nothing, so it is none.
+    A part is a step or, of a repository, an item. An approval deploys nothing, so it is not a part.
     """
     found: dict[str, str] = {}
     read = cache(blobs.get)  # many items share a bundle

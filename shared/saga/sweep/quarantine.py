@@ -1,8 +1,8 @@
 """Deletes what a deployment has put into quarantine, when it has succeeded and the time for it has come.
 
-A deletion cannot be compensated, so it is no step: nothing can fail after it any more. The header says first that it
-begins, and from then on the deployment cannot be rolled back. Before each deletion there is an entry in the audit.
-What Fabric refuses to delete stays in quarantine, and is tried again in growing pauses.
+A deletion cannot be compensated, so it is not a step: it begins when nothing of the deployment can fail any more. The
+header says first that it begins, and from then on the deployment cannot be rolled back. Before each deletion there is
+an entry in the audit. What Fabric refuses to delete stays in quarantine, and is tried again in growing pauses.
 """
 
 import logging

@@ -1,5 +1,5 @@
 // The app's HTTP API with the caller's key, which lives in this tab's session storage and in a header and nowhere else;
-// or, where the app signs in its callers, with the browser's session.
+// or, if the app signs in its callers, with the browser's session.
 
 const BASE = new URL("..", import.meta.url);
 const KEY = "fabric-saga-key";

@@ -110,7 +110,7 @@ def test_engine_says_since_when_an_orchestration_runs(status: str, zone: tzinfo 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION])
 def test_engine_abandons_what_it_can(code: grpc.StatusCode) -> None:
-    """An instance that ended in the meantime, or that the backend does not delete while it runs, is no error."""
+    """It is not an error if the instance has ended in the meantime, or if the backend does not delete a running one."""
     client = Client()
     DurableOrchestrations(client).abandon("d")
     assert client.terminated == ["d"]

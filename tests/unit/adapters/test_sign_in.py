@@ -130,7 +130,7 @@ def test_forged_tokens_are_refused(shared_tenant: Tenant) -> None:
 
 @given(st.text())
 def test_no_text_proves_anybody(text: str) -> None:
-    """Whatever it contains, it is refused with a reason."""
+    """Every text is refused with a reason."""
     verifier = TokenVerifier(TENANT, APP, LOGIN, read=lambda url: {"jwks_uri": url, "issuer": "i", "keys": [KEY]})
     with pytest.raises(SignInError):
         verifier.verify(text)
@@ -156,7 +156,8 @@ def test_new_key_is_read_when_a_token_names_it(tenant: Tenant) -> None:
 
 
 def test_known_keys_serve_while_entra_is_away(tenant: Tenant) -> None:
-    """Also past their age. Without any keys nobody can be verified, which is no refusal."""
+    """Keys are used past their age while Entra is away. Without any keys no caller can be verified; that is not a
+    refusal."""
     tenant.is_away = True
     for _ in range(3):
         with pytest.raises(SignInUnavailableError):

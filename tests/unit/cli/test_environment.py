@@ -1,4 +1,4 @@
-"""`retire --label`: what is taken back, in which order, and when it stops."""
+"""`retire --label`: what is rolled back, in which order, and when it stops."""
 
 import json
 from collections.abc import Mapping
@@ -60,8 +60,9 @@ def retire(storage: Storage, monkeypatch: pytest.MonkeyPatch, *options: str) -> 
     return run("retire", *options, environment={})
 
 
-def test_environment_is_taken_back_newest_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each by the verb that its state allows. What is being rolled back is waited for; what is gone is left alone."""
+def test_environment_is_rolled_back_newest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each deployment gets the verb that its state allows. The command waits for one that is being rolled back, and
+    leaves alone one that is rolled back."""
     states = (D.COMPENSATED, D.SUCCEEDED, D.SUCCEEDED, D.FAILED, D.COMPENSATING, D.HELD, D.RUNNING)
     storage = Storage(*states)
     done = retire(storage, monkeypatch, "--label", "pr=7", "--wait")
@@ -94,7 +95,7 @@ def test_environment_of_other_labels_is_left_alone(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("arguments", [(), ("a", "--label", "pr=7"), ("--label", "pr")])
 def test_environment_needs_one_id_or_labels(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is sent without knowing what to take back."""
+    """Nothing is sent unless it is known what to roll back."""
     storage = Storage(D.SUCCEEDED)
     assert retire(storage, monkeypatch, *arguments).returncode == 2
     assert storage.sent == []

@@ -111,5 +111,5 @@ def test_rules_that_cannot_be_used_are_errors(text: str, message: str) -> None:
 
 @given(st.text(), st.text())
 def test_caller_by_key_is_never_an_approver(name: str, principal: str) -> None:
-    """Whatever the manifest names, also an empty text."""
+    """This holds for every text that the manifest names, also an empty one."""
     assert not Caller(name).is_one_of([principal, "", " "])

@@ -11,7 +11,7 @@ ANSWERS = st.lists(st.tuples(st.floats(0.01, 30), st.floats(0, 2), st.floats(0, 
 @settings(max_examples=200, deadline=None)
 @given(true=st.floats(-1000, 1000), answers=ANSWERS)
 def test_offset_always_contains_the_true_one(true: float, answers: list[tuple[float, float, float]]) -> None:
-    """Whatever an exchange takes, and whenever the service looks at its clock in that time."""
+    """This holds however long an exchange takes, and whenever in that time the service reads its clock."""
     known: ClockOffset | None = None
     now = 1_700_000_000.0
     for pause, takes, part in answers:

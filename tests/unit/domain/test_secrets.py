@@ -43,7 +43,7 @@ def test_secret_prints_as_stars(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_secret_cannot_be_serialised() -> None:
-    """Neither pickle nor JSON accepts it, and no dictionary of its fields can be dumped; a copy is the same object."""
+    """Neither pickle nor JSON accepts a secret, and it has no dictionary of its fields; a copy is the same object."""
     secret = Secret(VALUE)
     for serialise in (pickle.dumps, json.dumps, vars, hash):
         with pytest.raises(TypeError) as caught:

@@ -1,4 +1,4 @@
-"""From text to plain JSON values: hostile texts get an error, and cost little."""
+"""Text is read as plain JSON values: a hostile text is refused with an error, and takes little time and memory."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What is done with a notice: sent, tried again, given up, or dropped because the journal does not prove it."""
+"""A notice is sent, tried again, given up, or dropped because the journal does not prove it."""
 
 from datetime import timedelta
 from typing import Any

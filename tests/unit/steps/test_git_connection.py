@@ -43,7 +43,7 @@ def link(made: World) -> Any:
 
 
 def test_connection_is_two_steps_in_order() -> None:
-    """Whoever needs the connection waits for its initialisation."""
+    """A step that needs the connection waits for its initialisation."""
     more = {"id": "after", "kind": "folder", "needs": ["git"], "with": {"workspaceId": WORKSPACE, "displayName": "f"}}
     data = manifest()
     graph = compile_manifest({**data, "steps": [*data["steps"], more]}, KINDS)

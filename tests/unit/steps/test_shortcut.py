@@ -1,4 +1,4 @@
-"""The kind `shortcut`: created, pointed elsewhere, and taken back only while it is the step's."""
+"""The kind `shortcut`: created, given another destination, and compensated only while it is the step's."""
 
 from typing import Any
 

@@ -168,7 +168,7 @@ def test_cookie_of_a_browser_cannot_change_anything_from_another_page(signed: Si
 
 
 def test_caller_is_recorded_with_name_and_object_id(signed: SignedApi) -> None:
-    """Whatever name the request gives, the audit has the one that is proven."""
+    """The audit has the name that is proven, not the name that the request gives."""
     signed.send("POST", "deployments?id=d&requested_by=mallory", signed.token(Role.DEPLOYER), MANIFEST)
     header = signed.saga.header()
     assert (header.requested_by, header.requester_id) == (f"anna ({ANNA})", ANNA)

@@ -97,7 +97,7 @@ def test_submit_of_a_command_is_refused_and_claims_no_id(api: Api, body: Any, re
 
 
 def test_submit_under_two_ids_is_refused_and_claims_neither(api: Api) -> None:
-    """The query and the manifest differ: 400 that names both ids, and each stays free."""
+    """The query and the manifest name different ids: the answer 400 names both, and neither id is taken."""
     reply = api.ask("POST", "deployments?id=given", {**MANIFEST, "id": "own"})
     [problem] = json_body(reply)["problems"]
     assert (reply.status, problem["path"]) == (400, "$.id")

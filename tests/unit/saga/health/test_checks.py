@@ -48,7 +48,7 @@ def test_checks_fabric_that_answers_is_reachable(status: int, expected: str) -> 
 
 
 def test_checks_rates_report_limit_and_use() -> None:
-    """Of each quota; a limit that grows again is no warning."""
+    """Limit and use of each quota are reported; a limit that grows again is not a warning."""
     found = checks.rates([Rate(), Rate("deletes", limit=150, per_minute=190)])
     assert [(f.measurement, f.component, f.observed, f.status) for f in found] == [
         ("limit", "platform", 475, "pass"),
@@ -108,7 +108,7 @@ def test_checks_breaker_that_is_not_shared_is_a_warning_and_disabled_ones_are_re
 
 
 def test_checks_sweep_that_is_late_is_a_warning() -> None:
-    """After the last sweep, or after the start of the process if there was none."""
+    """The time counts from the last sweep or, before the first one, from the start of the process."""
     signals = MemorySignals()
     for seconds, expected in ((900, Status.PASS), (901, Status.WARN)):
         now = START + timedelta(seconds=seconds)

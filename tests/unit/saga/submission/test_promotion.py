@@ -171,7 +171,7 @@ def test_parts_of_packed_files_are_the_same_with_other_inputs(tmp_path: Path) ->
     "content", [b"hello", b"[1]", b"{}", b'{"parts": [{}]}', b'{"parts": [{"path": "a"}]}', b"\xff"]
 )
 def test_promotion_whose_template_is_something_else_is_rejected(content: bytes) -> None:
-    """Whoever may submit may store anything under its hash."""
+    """A caller who may submit may store any content under its hash."""
     app = App()
     manifest: dict[str, Any] = {**repository("PROD", app.blobs), "promotes": "test"}
     rows: list[dict[str, Any]] = manifest["steps"][0]["with"]["items"]

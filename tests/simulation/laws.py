@@ -105,7 +105,7 @@ def _everything_present_is_accounted_for(
             continue
         for item in workspace.items.values():  # A companion comes after the item that Fabric added it to.
             foreign = item.maker_id in other_actors.things and item.type == SQL_ENDPOINT
-            if item.maker_id in known or foreign or _may_be_foreign(item, workspace, other_actors):
+            if item.maker_id in known or foreign or _may_be_foreign(world, item, workspace, other_actors, rows):
                 known.add(item.id)
             if item.visible_at <= now and item.id not in known and item.id not in other_actors.things:
                 yield f"{item.type} {item.name} ({item.id}) exists, and no deployment accounts for it"
@@ -118,13 +118,34 @@ def _everything_present_is_accounted_for(
                 yield f"role of {principal} on {workspace.name} exists, and no deployment accounts for it"
 
 
-def _may_be_foreign(item: Item, workspace: Workspace, other_actors: OtherActors) -> bool:
-    """Return True for staging items if another actor's dataflow was created within an hour: nobody can tell whose they
-    are."""
+def _may_be_foreign(
+    world: World, item: Item, workspace: Workspace, other_actors: OtherActors, rows: dict[str, list[StepRecord]]
+) -> bool:
+    """Return True for staging items of which nobody can tell whose they are: another actor's dataflow was created
+    within an hour, or while the step was under way that created ours, and the audit of that step names what it kept."""
     if not item.name.startswith("Staging"):
         return False
-    foreign = [i for i in workspace.items.values() if i.id in other_actors.things and i.type == "Dataflow"]
-    return any(abs(i.created_at - item.created_at) < 3600 for i in foreign)
+    made = [i.created_at for i in workspace.items.values() if i.id in other_actors.things and i.type == "Dataflow"]
+    if any(abs(at - item.created_at) < 3600 for at in made):
+        return True
+    makers = [row for d in rows for row in rows[d] if row.resource is not None and row.resource.id == item.maker_id]
+    return any(_was_under_way(row, at) for row in makers for at in made) and any(
+        _is_named_as_kept(world, row, item) for row in makers
+    )
+
+
+def _was_under_way(row: StepRecord, at: float) -> bool:
+    """Return True if a step was under way at a time: a step that a person resumes is, from its first start."""
+    return (
+        row.started_at is not None
+        and row.finished_at is not None
+        and row.started_at.timestamp() <= at <= row.finished_at.timestamp()
+    )
+
+
+def _is_named_as_kept(world: World, row: StepRecord, item: Item) -> bool:
+    reasons = (e.reason for e in world.journal.audit(row.deployment_id) if e.subject == f"step_{row.ordinal:05d}")
+    return any("kept, because nothing proves" in reason and item.id in reason for reason in reasons)
 
 
 def _everything_applied_is_there(

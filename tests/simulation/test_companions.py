@@ -200,6 +200,36 @@ def test_companions_that_may_be_another_actors_stay(description: str) -> None:
     assert world.names() == {"sales": sorted([foreign.name, row["displayName"]])}
 
 
+@pytest.mark.law(2)
+@pytest.mark.parametrize("is_alone", [True, False], ids=["nobody else's", "another actor's too"])
+def test_companions_of_a_dataflow_that_is_found_hours_later(is_alone: bool) -> None:
+    """Its create got no answer, and a person resumed the step hours later (seed 9100192). If another actor created a
+    dataflow in the meantime, nobody can tell whose staging items are whose: they stay, and the audit names them."""
+    once = EnginePolicy().forward.once()
+    world = World(policy=replace(EnginePolicy(), forward=once))
+    place = adopted(world)
+    rule = {"match": {"method": "POST", "path": ".*/items"}, "when": {"times": 1}, "action": {"reset": "after"}}
+    assert control.handle(world.model, "POST", "/_sim/faults", {}, encoded([rule]))[0] == 200
+    world.submit({**manifest(FLOW, fails=False), "onFailure": "hold"})
+    world.run(hours=1.0)
+    assert world.state() is DeploymentState.HELD
+    world.pass_hours(7)
+    if not is_alone:
+        create = {"type": "Dataflow", "displayName": "theirs"}
+        world.fabric.send("POST", f"/workspaces/{place}/items", create)
+    world.pass_hours(1)
+    staging = [i for i in world.model.store.workspaces[place].standing() if i.name.startswith("Staging")]
+    assert world.ask(Verb.RESUME).accepted
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    world.ask(Verb.RETIRE)
+    assert world.run() == [DeploymentState.COMPENSATED]
+    left = {i.id for i in world.model.store.workspaces[place].standing() if i.name.startswith("Staging")}
+    assert left == (set() if is_alone else {i.id for i in staging})
+    assert all(i.id in reasons(world, 1) for i in staging)
+    assert ("kept, because nothing proves" in reasons(world, 1)) != is_alone
+    assert len(staging) == (2 if is_alone else 4)
+
+
 def test_companions_of_our_two_dataflows_are_all_deleted() -> None:
     """Created in the same second, the dataflows have two pairs of staging items between them, and both are ours."""
     world = World()

@@ -142,7 +142,13 @@ def new_id() -> str:
 
 def _present() -> dict[str, Any]:
     old = {"type": "Notebook", "displayName": "present", "description": "Old", "definition": _definition("old")}
-    compute = {"type": "Environment", "displayName": "compute", "description": "", "definition": _spark(8)}
+    compute: dict[str, Any] = {
+        "type": "Environment",
+        "displayName": "compute",
+        "description": "",
+        "definition": _spark(8),
+    }
+    compute["isPublished"] = True
     roles = [
         {"id": SIMULATOR_IDENTITY, "type": "ServicePrincipal", "role": "Admin"},
         {"id": _READER, "type": "Group", "role": "Viewer"},
@@ -157,14 +163,14 @@ def _restoring() -> dict[str, Any]:
     notebook = {**place, "type": "Notebook", "description": "New", "definition": _definition("new")}
     role = {**place, "principalId": _READER, "principalType": "Group", "role": "Contributor"}
     run = {**place, "itemId": "${{ steps.fresh.outputs.id }}", "jobType": "RunNotebook"}
-    compute = {**place, "type": "Environment", "displayName": "compute", "definition": _spark(4), "ifExists": "update"}
+    compute = {**place, "displayName": "compute", "sparkCompute": {"driver_cores": 4}, "ifExists": "update"}
     steps = [
         {"id": "workspace", "kind": "workspace", "with": {"displayName": _TARGET, "ifExists": "adopt"}},
         {"id": "present", "kind": "item", "with": {**notebook, "displayName": "present", "ifExists": "update"}},
         {"id": "fresh", "kind": "item", "with": {**notebook, "displayName": "fresh"}},
         {"id": "reader", "kind": "role_assignment", "with": {**role, "ifExists": "update"}},
         {"id": "test", "kind": "job", "with": run},
-        {"id": "compute", "kind": "item", "with": compute},
+        {"id": "compute", "kind": "environment", "with": compute},
         {"id": "branch", "kind": "git_update", "with": place},
         _failing(["present", "test", "reader", "compute", "branch"]),
     ]

@@ -9,6 +9,7 @@ from shared.domain.ports import KindRules
 from shared.steps.approval import ApprovalKind
 from shared.steps.connection_binding import ConnectionBindingKind
 from shared.steps.custom import CustomKind
+from shared.steps.environment import EnvironmentItemKind, EnvironmentKind
 from shared.steps.folder import FolderKind
 from shared.steps.git_connection import GitConnectionKind, GitInitialisationKind, GitLinkKind
 from shared.steps.git_update import GitUpdateKind
@@ -51,13 +52,14 @@ _EXPANDED: tuple[StepKind, ...] = (
     RemovedShortcutsKind(),
     ValueSetKind(),
     EnvironmentPublishKind(),
+    EnvironmentItemKind(),
     GitLinkKind(),
     GitInitialisationKind(),
     OrphansKind(),
 )
 """The kinds that a manifest cannot name, because others expand to them."""
 _APPROVAL, _CUSTOM = ApprovalKind(), CustomKind()
-_EXPANDING = (PrincipalsKind(), RepositoryKind(), GitConnectionKind())
+_EXPANDING = (PrincipalsKind(), RepositoryKind(), GitConnectionKind(), EnvironmentKind())
 
 STEPS: dict[str, StepKind] = {kind.name: kind for kind in (*_IN_FABRIC, *_EXPANDED)}
 """The kinds whose steps are resources in Fabric, by name."""

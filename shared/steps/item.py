@@ -137,7 +137,7 @@ class ItemKind(items.InWorkspace):
         )
         definition = spec.sub("definition", words=Words("The content of the item, part by part.", {"parts": [_PART]}))
         if definition is not None:
-            _check_definition(definition, item_type)
+            check_definition(definition, item_type)
             if item_type in definitions.NO_DEFINITION:
                 spec.problem("definition", f"is not accepted by Fabric for a {item_type}; leave it out")
         if payload is not None and definition is not None:
@@ -259,7 +259,7 @@ def _in_format(spec: JsonObject, captured: JsonObject) -> JsonObject:
     return {**captured, "format": captured.get("format") or chosen} if chosen else captured
 
 
-def _check_definition(definition: Fields, item_type: str) -> None:
+def check_definition(definition: Fields, item_type: str) -> None:
     chosen = definition.text(
         "format",
         maximum=64,
@@ -356,7 +356,7 @@ def _is_as_asked(spec: JsonObject, present: JsonObject) -> bool:
 
     Schedules are compared only if Fabric returns them.
     """
-    sent, live = _parts(spec["definition"]), _parts(present)
+    sent, live = parts_of(spec["definition"]), parts_of(present)
     if SCHEDULES in live and SCHEDULES in sent and not same_definition(*map(_schedules, (spec["definition"], present))):
         return False
     return not normalise.changes(spec["type"], sent, live)
@@ -366,7 +366,7 @@ def _schedules(definition: JsonObject) -> JsonObject:
     return {"parts": [part for part in as_list(definition.get("parts")) or [] if part["path"] == SCHEDULES]}
 
 
-def _parts(definition: JsonObject) -> dict[str, bytes]:
+def parts_of(definition: JsonObject) -> dict[str, bytes]:
     return {part["path"]: _decoded(_payload(part)) for part in as_list(definition.get("parts")) or []}
 
 

@@ -22,6 +22,7 @@ from local.fabric_simulator.folders import Folders
 from local.fabric_simulator.git_sync import GitLink
 from local.fabric_simulator.item_connections import Bindings
 from local.fabric_simulator.jobs import Jobs
+from local.fabric_simulator.publishing import Publishing
 from local.fabric_simulator.shortcuts import OneLakePaths
 from local.fabric_simulator.spark_pools import Spark
 from local.fabric_simulator.store import Workspace
@@ -198,6 +199,7 @@ _ORPHANS = (
     {"type": "Notebook", "displayName": "gone", "description": "old", "definition": _OLD},
     {"type": "Lakehouse", "displayName": "gone", "description": "old"},
 )
+_COMPUTE = {"workspaceId": WORKSPACE, "displayName": "spark", "sparkCompute": {"driver_cores": 4}}
 _THERE = {"type": "Lakehouse", "displayName": "lake", "description": "old"}
 SCENARIOS = (
     Scenario("workspace, created", _step("lakehouse", **_LAKE), has_workspace=False),
@@ -242,6 +244,8 @@ SCENARIOS = (
     Scenario("shortcut, created", _step("shortcut", **_POINTS), (_LAKE_THERE,)),
     Scenario("shortcut, changed", _step("shortcut", **_POINTS), (_LAKE_THERE,), has_shortcut=True),
     Scenario("Git, connected", _step("git_connection", **_GIT)),
+    Scenario("environment, created", _step("environment", **_COMPUTE)),
+    Scenario("environment, updated", _step("environment", **_COMPUTE, ifExists="update"), _SPARK_THERE[:1]),
     Scenario("Git, updated", _step("git_update", **_IN_WORKSPACE), is_behind=True),
     Scenario("connection, bound", _step("connection_binding", **_BINDS), (_MODEL,)),
     Scenario("connection, changed", _step("connection_binding", **_BINDS), (_MODEL,), is_bound=True),
@@ -377,7 +381,12 @@ def settings_of(workspace: Workspace) -> list[Any]:
     )
     link = workspace.part(GitLink).link
     links += [link.is_initialized] if link else []
-    return [number, own, sorted(tagged), links, workspace.part(Spark).settings]
+    published = [
+        (i.name, sorted(i.part(Publishing).published.items()), i.part(Publishing).state)
+        for i in workspace.items.values()
+        if i.type == "Environment" and i.visible_at != float("inf")
+    ]
+    return [number, own, sorted(tagged), links, workspace.part(Spark).settings, sorted(published)]
 
 
 def _note(workspace_id: str, item_id: str, row: dict[str, Any]) -> DeployedItem:

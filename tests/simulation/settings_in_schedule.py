@@ -76,6 +76,9 @@ class SettingsInSchedule:
         git = {**place, **BRANCH, "connectionId": SIGN_IN, "initializationStrategy": "PreferWorkspace"}
         drawn.append({"id": "git", "kind": "git_connection", "with": git})
         drawn.append({"id": "house", "kind": "warehouse", "with": {**place, "displayName": "house"}})
+        cores = {"driver_cores": chance.choice([4, 8])}
+        compute = {**place, "displayName": "compute", "sparkCompute": cores, "ifExists": "update"}
+        drawn.append({"id": "compute", "kind": "environment", "with": compute})
         chosen = chance.sample(drawn, chance.randint(1, 4))
         manifest["steps"] += chosen
         if chance.random() < 0.4:

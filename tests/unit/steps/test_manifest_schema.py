@@ -33,6 +33,12 @@ GOOD: dict[str, dict[str, Any]] = {
     "job": {"workspaceId": GUID, "itemId": GUID, "jobType": "RunNotebook", "parameters": {"rows": 1}},
     "capacity_assignment": {"workspaceId": GUID, "capacityId": GUID},
     "connection_binding": {"workspaceId": GUID, "itemId": GUID, "connectionId": GUID},
+    "environment": {
+        "workspaceId": GUID,
+        "displayName": "Spark",
+        "sparkCompute": {"driver_cores": 4},
+        "publicLibraries": ["pandas==2.2.3"],
+    },
     "git_update": {"workspaceId": GUID, "commit": "0" * 40, "allowDataLoss": ["old.Lakehouse"]},
     "git_connection": {
         "workspaceId": GUID,

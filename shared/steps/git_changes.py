@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.domain.errors import FabricTransientError, InvalidInputError, Problem
 from shared.domain.json import JsonObject, as_list, as_object
-from shared.steps.orphans import KEEPS_DATA
+from shared.steps.orphans import keeps_data
 
 _NO_CONFLICT = ("None", "SameChanges")
 _NAMED = 10
@@ -94,7 +94,7 @@ def check_data(rows: Iterable[JsonObject], allowed: Iterable[str]) -> None:
     """Raise InvalidInputError if the update would delete an item with data that nobody allowed to be lost."""
     may_go = {each.casefold() for each in allowed}
     names = [f"{row['name']}.{row['type']}" for row in rows if row["change"] == Change.DELETED]
-    kept = [name for name in names if name.rpartition(".")[2] in KEEPS_DATA and name.casefold() not in may_go]
+    kept = [name for name in names if keeps_data(name.rpartition(".")[2]) and name.casefold() not in may_go]
     if kept:
         raise InvalidInputError(
             [

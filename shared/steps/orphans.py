@@ -31,13 +31,16 @@ from shared.steps.kind import (
     usable,
 )
 
-KEEPS_DATA = frozenset(
+_WITHOUT_DATA = frozenset(
     {
-        *("Lakehouse", "Warehouse", "SQLDatabase", "CosmosDBDatabase", "Eventhouse", "KQLDatabase"),
-        *("MirroredDatabase", "SemanticModel", "MLExperiment", "MLModel", "Ontology", "GraphModel"),
+        *("ApacheAirflowJob", "CopyJob", "DataAgent", "DataBuildToolJob", "DataPipeline", "Dataflow", "Environment"),
+        *("GraphQLApi", "KQLDashboard", "KQLQueryset", "Map", "MountedDataFactory", "Notebook", "PaginatedReport"),
+        *("Reflex", "Report", "SparkJobDefinition", "UserDataFunction", "VariableLibrary"),
     }
 )
-"""Types whose deletion loses data that no definition contains. Source: Microsoft's documentation of deletion."""
+"""Types whose definition has all that is lost with an item, apart from its runs and the files that people uploaded to
+its resources. Every other type counts as one that keeps data, also one that Fabric may add: an eventstream, for
+example, keeps its events for up to 90 days. Source: Microsoft's documentation of deletion, and of each type."""
 _PREFIX = "quarantine"
 _GONE_CHARACTERS = 3_000
 """Characters of the outputs for candidates that are deleted; later deployments find the others."""
@@ -223,9 +226,14 @@ def deletable(spec: JsonObject, present: Mapping[str, JsonObject]) -> Iterator[J
             yield each
 
 
+def keeps_data(item_type: str) -> bool:
+    """Return True if the deletion of such an item may lose data that no definition contains."""
+    return item_type not in _WITHOUT_DATA
+
+
 def _may_delete(spec: JsonObject, item_type: str, name: str) -> bool:
     is_allowed = f"{name}.{item_type}".casefold() in {each.casefold() for each in spec["allowDataLoss"]}
-    return spec["mode"] == Orphans.DELETE and (item_type not in KEEPS_DATA or is_allowed)
+    return spec["mode"] == Orphans.DELETE and (not keeps_data(item_type) or is_allowed)
 
 
 def _fate(spec: JsonObject, row: JsonObject) -> str:

@@ -11,10 +11,14 @@ from local.fabric_simulator.schedules import Schedules
 from local.fabric_simulator.store import Item
 from shared.domain.json import canonical
 from shared.domain.states import DeploymentState
+from shared.repository.item_types import ITEM_TYPES
 from shared.saga.command.verbs import Verb
-from shared.steps.orphans import is_quarantined
+from shared.steps import restorable
+from shared.steps.orphans import is_quarantined, keeps_data
+from shared.steps.restorable import Restorable
 from tests.simulation import repositories
 from tests.simulation.edges import WORKSPACE, own_role
+from tests.simulation.item_types import NOT_RESTORED
 from tests.simulation.test_repository import BALL, ids, manifest
 from tests.simulation.world import World
 
@@ -212,15 +216,31 @@ def test_item_whose_old_folder_somebody_deleted_is_restored_at_the_top() -> None
     assert folders == {}
 
 
+@pytest.mark.parametrize("item_type", ["Lakehouse", "Eventstream"])
 @pytest.mark.parametrize("allowed", [False, True])
-def test_orphan_with_data_is_deleted_only_if_the_manifest_names_it(allowed: bool) -> None:
+def test_orphan_with_data_is_deleted_only_if_the_manifest_names_it(allowed: bool, item_type: str) -> None:
     world = World(1)
-    item_id = deployed(world, repositories.item(world.blobs, "Lakehouse", "old"))
-    permits = {"allowDataLoss": ["old.Lakehouse"]} if allowed else {}
+    item_id = deployed(world, repositories.item(world.blobs, item_type, "old", *_texts(item_type)))
+    permits = {"allowDataLoss": [f"old.{item_type}"]} if allowed else {}
     world.submit(manifest(content(world, orphans="delete", **permits)), "e")
     assert world.run("e") == [DeploymentState.SUCCEEDED]
     world.pass_hours(1)
     assert (item_id in items(world)) != allowed
+
+
+def _texts(item_type: str) -> list[str]:
+    """Return the text of an item's definition, if a repository deploys the type with one."""
+    return ["{}"] if item_type == "Eventstream" else []
+
+
+def test_types_that_lose_data_with_an_item_are_those_that_a_rollback_does_not_restore() -> None:
+    """What the page of item types says of data agrees with the types that are kept; an unknown type is kept."""
+    loses = ("Data", "Documents", "Tables", "Runs", "The loaded graph")
+    told = {name for name, reason in NOT_RESTORED.items() if reason.startswith(loses)}
+    told |= {name for name in ITEM_TYPES if restorable.of_update(name) is Restorable.NO}
+    assert {"Lakehouse", "KQLDatabase", "SemanticModel", "MLExperiment", "GraphModel"} <= told
+    assert {name for name in told if not keeps_data(name)} == set()
+    assert keeps_data("Nobody knows")
 
 
 @pytest.mark.law(1)

@@ -220,17 +220,13 @@ def test_item_whose_old_folder_somebody_deleted_is_restored_at_the_top() -> None
 @pytest.mark.parametrize("allowed", [False, True])
 def test_orphan_with_data_is_deleted_only_if_the_manifest_names_it(allowed: bool, item_type: str) -> None:
     world = World(1)
-    item_id = deployed(world, repositories.item(world.blobs, item_type, "old", *_texts(item_type)))
+    text = "{}" if item_type == "Eventstream" else ""
+    item_id = deployed(world, repositories.item(world.blobs, item_type, "old", text))
     permits = {"allowDataLoss": [f"old.{item_type}"]} if allowed else {}
     world.submit(manifest(content(world, orphans="delete", **permits)), "e")
     assert world.run("e") == [DeploymentState.SUCCEEDED]
     world.pass_hours(1)
     assert (item_id in items(world)) != allowed
-
-
-def _texts(item_type: str) -> list[str]:
-    """Return the text of an item's definition, if a repository deploys the type with one."""
-    return ["{}"] if item_type == "Eventstream" else []
 
 
 def test_types_that_lose_data_with_an_item_are_those_that_a_rollback_does_not_restore() -> None:

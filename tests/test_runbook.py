@@ -62,7 +62,7 @@ def test_runbook_check_finds_what_does_not_exist(old: str, new: str, capsys: pyt
 
 
 def test_every_alert_has_its_meaning_what_to_look_at_and_what_to_do() -> None:
-    """In that order, under its own heading."""
+    """The three parts are in that order, under a heading of their own."""
     alerts = re.split(r"^## `[\w-]+`\n", RUNBOOK, flags=re.MULTILINE)[1:]
     assert len(alerts) >= 10
     for alert in alerts:

@@ -36,7 +36,7 @@ OPERATORS = frozenset({Role.OPERATOR})
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sent a request.
+    """The sender of a request.
 
     `object_id` is the object id in Entra of the person or service principal, in lower case; empty if the caller is not
     signed in. `groups` are the object ids of the caller's groups. `has_all_groups` is False if the token does not list

@@ -176,7 +176,7 @@ def throttled(record: RateRecord, seconds: float, now: float, policy: RatePolicy
 def aged(record: RateRecord, now: float, policy: RatePolicy) -> RateRecord:
     """Return the record at `now`: without returned tokens and past promises, its share grown by 10 % a quiet window."""
     since = now - policy.window_seconds
-    if 0 < record.blocked_until <= now:  # Fabric's window ended with the Retry-After, and with it all calls before that
+    if 0 < record.blocked_until <= now:  # with the Retry-After, Fabric's window ended: no earlier call counts
         since = max(since, record.blocked_until)
     kept = record.ended
     if kept and min(kept)[0] <= since:

@@ -162,7 +162,8 @@ class FindRegex(Replacement):
 
 @dataclass(frozen=True)
 class WorkspaceIds(Replacement):
-    """A zero workspace id becomes that of the target workspace. `is_reflex`: also in escaped JSON."""
+    """A zero workspace id becomes that of the target workspace. With `is_reflex` it is also replaced in escaped
+    JSON."""
 
     is_reflex: bool = False
 

@@ -56,7 +56,8 @@ class Parameters:
     """The parameters of one environment, in the order of the file; templates come after it.
 
     `default_connections` are those of the semantic models that no binding names. `warnings` are what fabric-cicd warns
-    of: entries that do nothing. `environment_variables` are the names whose values are in the entries.
+    of: entries that do nothing. `environment_variables` are the names of the variables whose values the entries now
+    contain.
     """
 
     environment: str = NO_ENVIRONMENT

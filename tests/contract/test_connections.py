@@ -233,7 +233,7 @@ def test_connection_goes_through_the_proxy(
 def test_connection_avoids_the_proxy_for_hosts_in_no_proxy(
     network: Network, client: str, exception: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By address, by range, and for all hosts."""
+    """A host may be named by its address or by a range; `*` names all hosts."""
     monkeypatch.setenv("HTTPS_PROXY", network.proxy.url)
     monkeypatch.setenv("NO_PROXY", exception)
     network.calls[client]()

@@ -190,7 +190,7 @@ def test_journal_create_finishes_a_partial_one(journal: Journal, fresh_id: str, 
 def test_journal_create_cut_between_any_two_writes_is_finished_by_a_repetition(
     faulty: FaultyJournal, fresh_id: str
 ) -> None:
-    """For every n: a process that ends before its n-th write leaves what a repetition completes."""
+    """Wherever a process ends between two of its writes, a repetition completes what it left."""
     cuts, whole = 0, False
     while not whole:
         deployment_id = f"{fresh_id}-{cuts}"
@@ -833,8 +833,8 @@ def test_journal_write_steps_moves_120_rows(journal: Journal, fresh_id: str) -> 
 
 @pytest.mark.azurite
 def test_journal_batch_of_the_largest_rows_is_accepted_by_azure(faulty: FaultyJournal, fresh_id: str) -> None:
-    """At most 100 operations and 4 MiB as sent, all in one partition. The rows are as long as allowed, with the
-    characters that take the most space on the wire, and with the longest reasons."""
+    """A batch has at most 100 operations and 4 MiB as sent, all in one partition. The rows are as long as allowed, with
+    the characters that take the most space on the wire, and with the longest reasons."""
     sent: list[bytes] = []
 
     def note(request: Any) -> None:
@@ -924,7 +924,7 @@ def test_journal_own_write_keeps_its_place_in_the_chain_when_it_is_repeated_late
 def test_journal_own_header_write_is_recognised_after_a_lost_response(
     faulty: FaultyJournal, fresh_id: str, state: D
 ) -> None:
-    """The projection follows."""
+    """After that the projection is written."""
     faulty.journal.create(a_header(fresh_id), [], "submitted")
     change = headed(faulty.journal.header(fresh_id), state, "go", heartbeat_at=START)
     faulty.wire.lose_next_answer()
@@ -1220,7 +1220,7 @@ def test_journal_sequences_are_those_of_the_rows(journal: Journal, fresh_id: str
 
 
 def test_journal_sequences_change_with_every_write(journal: Journal, fresh_id: str) -> None:
-    """A move, a heartbeat, a write without a move, an added row and a note."""
+    """This holds for a move, a heartbeat, a write without a move, an added row and a note."""
     journal.create(a_header(fresh_id), some_steps(fresh_id, 2), "submitted")
     seen = [journal.sequences(fresh_id)]
     writes: list[Callable[[], object]] = [

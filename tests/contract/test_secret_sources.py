@@ -114,7 +114,8 @@ def test_dotenv_written_by_windows_is_read_or_named(tmp_path: Path) -> None:
 def test_vault_secret_that_may_not_be_used_is_missing(
     server: KeyVaultServer, vault: SecretSource, attributes: dict[str, Any], expected_text: str
 ) -> None:
-    """Disabled, expired or not yet valid: the latest version counts, even if an older one is usable."""
+    """A disabled, expired or not yet valid secret is missing: its latest version counts, even if an older one is
+    usable."""
     server.vault.put("a-b", "usable")
     server.vault.put("a-b", VALUE, **attributes)
     with pytest.raises(SecretNotFoundError, match=expected_text) as caught:
@@ -185,8 +186,8 @@ def test_untrusted_vault_receives_nothing(
 def test_enabled_vault_never_yields_to_the_environment(
     server: KeyVaultServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Neither if the vault has no such secret nor if it fails, although every spelling is in the environment and in
-    `.env`."""
+    """The environment is not read if the vault has no such secret, nor if the vault fails, although every spelling is
+    in the environment and in `.env`."""
     for name in ("AZURE_CLIENT_SECRET", "azure-client-secret", "AZURE-CLIENT-SECRET"):
         monkeypatch.setenv(name, VALUE)
     (tmp_path / ".env").write_text(f"AZURE_CLIENT_SECRET={VALUE}\n")

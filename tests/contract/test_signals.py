@@ -33,7 +33,7 @@ def test_signals_of_a_new_app_are_none(signals: Signals) -> None:
 
 
 def test_signals_keep_the_last_round_of_the_drift_watch(signals: Signals) -> None:
-    """Unfinished and finished, with every target that drifted."""
+    """The round is kept unfinished and finished, with every target that drifted."""
     drifted = DriftedTarget("straße", "d", 2, ("bronze (missing)", "gold (renamed)"))
     begun = DriftSignal(START, after="a", targets=3, unread=1, drifted=(drifted,))
     for signal in (begun, replace(begun, finished_at=START + timedelta(minutes=5), drifted=())):

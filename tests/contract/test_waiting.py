@@ -56,7 +56,7 @@ def _before_an_approval(world: World, name: str) -> Callable[[], object]:
 def test_hour_of_waiting_costs_few_requests(
     stored: tuple[World, FaultyTransport], fresh_id: str, prepare: Callable[[World, str], Callable[[], object]]
 ) -> None:
-    """Behind a held target, and before an approval; then the deployment continues at once."""
+    """A deployment waits behind a held target, or for an approval; then it continues at once."""
     world, wire = stored
     go_on = prepare(world, fresh_id)
     world.run(fresh_id, hours=0.01, sweeping=False)

@@ -16,7 +16,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_part_of_every_type_has_the_bytes_of_fabric_cicd(root: Path) -> None:
-    """All 31 types, with parameters, logical ids, shortcuts and folders: no byte differs."""
+    """No byte differs for any of the 31 types, with parameters, logical ids, shortcuts and folders."""
     found = compare.compared(root, all_types.ENVIRONMENT, all_types.ENV)
     assert found.differing == []
     assert found.parts > 70

@@ -164,7 +164,7 @@ def test_cli_over_http_works_as_over_storage(shared_stack: Running, tmp_path: Pa
 
 
 def test_cli_over_http_reports_failures_with_the_same_exit_codes(shared_stack: Running, tmp_path: Path) -> None:
-    """1 rolled back; 2 bad request, conflict and unknown; 4 no key; 5 nobody answers."""
+    """The codes are 1 (rolled back), 2 (bad request, conflict, unknown id), 4 (no key) and 5 (nobody answers)."""
     failing = written(tmp_path, manifest("http-fails", item("ball", "Crystal")))
     over_http(shared_stack, "submit", failing, "--id", "http-fails", "--wait", "--timeout", PATIENCE, check=1)
     wrong = written(tmp_path, manifest("http-wrong", {"id": "x", "kind": "lakehuose"}))

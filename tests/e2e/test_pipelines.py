@@ -111,7 +111,7 @@ def test_pipeline_of_a_good_manifest_succeeds(pipeline: Pipeline) -> None:
 
 @PIPELINES
 def test_pipeline_of_a_failing_manifest_fails_with_everything_rolled_back(pipeline: Pipeline) -> None:
-    """Exit code 1; the log has the error and the remedy."""
+    """The exit code is 1, and the log has the error and the remedy."""
     file = named(pipeline, "pl-bad", lakehouse("bronze"), item("ball", "Crystal", "bronze"))
     done = pipeline.step(file, {"id": f"bad-{pipeline.kind}"}).run(pipeline.folder)
     assert done.code == 1, done.log
@@ -128,7 +128,7 @@ def test_pipeline_of_a_failing_manifest_fails_with_everything_rolled_back(pipeli
 
 @ON_AZURE
 def test_pipeline_whose_deployment_is_cancelled_by_a_person_reports_it(pipeline: Pipeline) -> None:
-    """Exit code 8."""
+    """The exit code is 8."""
     wanted = f"stopped-{pipeline.kind}"
     pipeline.running.fabric("faults", [THROTTLED])
     step = pipeline.step(named(pipeline, "pl-stop", item("nb", "Notebook")), {"id": wanted})

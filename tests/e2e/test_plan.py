@@ -33,7 +33,7 @@ def written(folder: Path, description: str) -> str:
 
 
 def test_plan_before_and_after_a_deployment(shared_stack: Running, tmp_path: Path) -> None:
-    """Three creates, then nothing, then exactly the description that the manifest changed."""
+    """The plan shows three creates, then no change, then exactly the description that the manifest changed."""
     first, second = written(tmp_path, "raw"), written(tmp_path, "cooked")
 
     def planned(manifest: str) -> tuple[int, list[tuple[str, str, list[str]]]]:

@@ -81,8 +81,8 @@ def steps(running: Running, deployment_id: str) -> dict[str, dict[str, Any]]:
 def test_pull_request_is_opened_updated_and_closed(
     shared_stack: Running, tmp_path: Path, warm_python: Path, kind: str, number: int
 ) -> None:
-    """Each run has its result in a comment; an update sends what changed only; one that fails is rolled back; closing
-    leaves nothing, and may be repeated."""
+    """Each run has its result in a comment; an update sends only what changed; an update that fails is rolled back;
+    closing leaves nothing, and may be repeated."""
     request = PullRequest(kind, shared_stack, tmp_path, number, warm_python)
     state, comment = request.run(f"pr-{number}-a")
     assert state == "succeeded", comment

@@ -87,8 +87,8 @@ def test_queue_that_proves_nobody_starts_nothing(running: Running) -> None:
 
 
 def test_command_line_signs_in_with_its_own_identity(running: Running) -> None:
-    """By azure-identity's chain, here with the variables of a service principal; no key is set. A missing role is said
-    in the app's words, and another tenant's client is not signed in."""
+    """It uses azure-identity's chain, here with the variables of a service principal; no key is set. A missing role is
+    said in the app's words, and another tenant's client is not signed in."""
     stack = running.stack
     environment = {
         "FABRIC_SAGA_URL": stack.functions_url,

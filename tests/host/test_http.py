@@ -201,7 +201,8 @@ def test_keys_file_is_private_and_kept(host: Served) -> None:
 
 
 def test_http_concurrency_limits_the_functions_that_run_at_once(make: Callable[..., Served]) -> None:
-    """As perInstanceConcurrency on Flex Consumption, whose default for Python is one; the others wait."""
+    """The limit works as perInstanceConcurrency on Flex Consumption (for Python, one by default); other requests
+    wait."""
     with make(options=["--http-concurrency", "1"]) as served:
         asking = [
             threading.Thread(target=lambda: answers.append(served.http("GET", "/api/pause?seconds=1").status))

@@ -39,7 +39,7 @@ def test_hub_polls_grow_to_the_configured_interval_and_begin_again() -> None:
 
 
 def test_hub_config_is_that_of_host_json_and_else_the_extensions() -> None:
-    """The app's host.json, and the defaults of the real extension."""
+    """The values are those of the app's host.json, and otherwise the defaults of the real extension."""
     section = json.loads((ROOT / "host.json").read_text())["extensions"]["durableTask"]
     found = HubConfig.of(section, 30.0)
     assert (found.longest_poll_seconds, found.control_seconds, found.work_item_seconds) == (0.5, 60.0, 60.0)
@@ -72,7 +72,8 @@ def test_hub_two_processes_take_no_message_twice(tmp_path: Path) -> None:
 
 
 def test_hub_instance_starts_once(hub: TaskHub) -> None:
-    """Neither while its first message waits, nor while it lives; an ended one is started again."""
+    """No second start has an effect while the first message waits or while the instance lives; an ended one is started
+    again."""
     owner = "o"
     hub.lease(owner, 60.0)
     queue = hub.control_queue_of("i")

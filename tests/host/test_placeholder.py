@@ -114,5 +114,5 @@ def test_thread_pool_without_a_worker_stays_as_it_is(monkeypatch: pytest.MonkeyP
     ("text", "expected"), [("32", 32), (" 7 ", 7), ("", None), ("0", None), ("-1", None), ("many", None), ("²", None)]
 )
 def test_thread_count_that_the_worker_ignores_is_none(text: str, expected: int | None) -> None:
-    """As in azure_functions_runtime/utils/threadpool.py."""
+    """The worker ignores the same values (azure_functions_runtime/utils/threadpool.py)."""
     assert settings.worker_threads({"PYTHON_THREADPOOL_THREAD_COUNT": text}) == expected

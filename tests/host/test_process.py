@@ -21,7 +21,7 @@ def fails(served: Served) -> str:
 
 
 def test_process_app_that_fails_at_import_ends_it_with_the_apps_traceback(make: Callable[..., Served]) -> None:
-    """Exit code 1, and the app's own line in the log."""
+    """The exit code is 1, and the log has the line of the app."""
     text = fails(make(source="import azure.functions\n\nraise ValueError('half an app')\n"))
     assert "the host cannot start: the function app cannot be loaded" in text
     assert "half an app" in text

@@ -240,8 +240,8 @@ def test_deployment_journal_and_audit_are_tabs_for_the_keyboard(tab: Page, serve
 
 
 def test_deployment_cancel_is_confirmed_and_sends_requester_and_reason(tab: Page, serve: Serving) -> None:
-    """Nothing is sent before the confirmation; then the command has the name and the reason, and its effect is
-    shown."""
+    """Nothing is sent before the confirmation. The command then contains the requester's name and the reason, and the
+    page shows its effect."""
     world = opened(serve, scenes.running())
     world.on_command = lambda verb, deployment_id: world.move(deployment_id, D.COMPENSATING)
     cancel = tab.get_by_role("button", name="Cancel")

@@ -117,7 +117,7 @@ def test_glance_is_empty_for_a_healthy_app(tab: Page, serve: Serving) -> None:
 
 
 def test_theme_is_chosen_and_kept(tab: Page, serve: Serving) -> None:
-    """System, light and dark in turn; a reload keeps the choice."""
+    """The button chooses system, light and dark in turn; a reload keeps the choice."""
     serve(scenes.world())
     button = tab.get_by_role("button", name=re.compile("Theme"))
     ground = "getComputedStyle(document.body).backgroundColor"

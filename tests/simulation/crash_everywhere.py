@@ -1,9 +1,9 @@
 """A process that dies at every boundary of a repository's deployment: `python -m tests.simulation.crash_everywhere`.
 
-The deployment is the one of the crash sweep: eleven items in folders, of which two exist already. It runs in memory and
-dies at each call to storage, queue, durable engine and Fabric in turn, before and after its effect and between the
-writes of one. Then it goes on with new processes, and must end as the one that never died: rolled back, the workspace
-holds what it held; succeeded, it holds what it holds without a crash.
+The deployment is the one of the crash sweep: eleven items in folders, of which two exist already. It runs in memory. In
+each run the process dies once: at a call to storage, a queue, the durable engine or Fabric, before or after its effect,
+or between two writes of the call. New processes continue, and the deployment must end as one whose process never died.
+If it is rolled back, the workspace holds what it held before; if it succeeds, what it holds without a crash.
 """
 
 import argparse

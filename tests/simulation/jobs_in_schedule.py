@@ -35,7 +35,7 @@ class JobsInSchedule:
         return cls(world, chance, chance.random() < 0.2)
 
     def amend(self, manifest: dict[str, Any]) -> None:
-        """Add a notebook and a job of it to a manifest, and in some a step after it that cannot succeed."""
+        """Add a notebook and its job to a manifest; in some manifests, add a step after the job that cannot succeed."""
         if not self.is_on:
             return
         self.world.occurred["job"] += 1

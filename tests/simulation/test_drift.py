@@ -71,7 +71,7 @@ def test_drift_of_an_untouched_target_is_none() -> None:
 
 
 def test_drift_names_the_target_and_what_happened_to_its_items() -> None:
-    """A deleted item and a changed description, each by its step; the event is emitted in every round."""
+    """A deleted item and a changed description are named, each by its step; the event is emitted in every round."""
     telemetry = MemoryTelemetry()
     world, watch = watched(telemetry)
     deployed(world, "t1")

@@ -277,7 +277,7 @@ def test_orphan_that_fabric_refuses_to_delete_stops_no_other_and_fills_no_audit(
 
 @pytest.mark.law(2)
 def test_item_of_others_is_never_an_orphan() -> None:
-    """Neither one that a deployment found and updated, nor one that no deployment knows."""
+    """An item that a deployment found and updated is not an orphan, nor is one that no deployment knows."""
     world = World(1)
     rows = [{"type": "DataPipeline", "displayName": name, "description": "own"} for name in ("old", "stranger")]
     workspace = {"displayName": "sales", "roleAssignments": [own_role()], "items": rows}

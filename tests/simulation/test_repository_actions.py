@@ -1,4 +1,4 @@
-"""What is done with items of a repository when they have their definitions, and how it is compensated."""
+"""The actions on items of a repository that have their definitions, and their compensation."""
 
 import pytest
 
@@ -107,7 +107,7 @@ def test_shortcuts_of_a_repository_are_made_changed_and_restored() -> None:
 
 @pytest.mark.law(2)
 def test_shortcut_that_somebody_made_or_pointed_elsewhere_is_not_deleted() -> None:
-    """Neither one that was found, nor one that has another destination now, nor one that a person made again."""
+    """A shortcut stays if it was found, has another destination now, or was made again by a person."""
     world = World(3)
     world.submit(manifest(lakes(world)))
     world.run()

@@ -159,7 +159,7 @@ def test_rejected_deployment_emits_an_event_with_the_number_of_its_problems() ->
 
 
 def test_approval_that_waits_emits_an_event() -> None:
-    """Once, when the step begins to wait, and not when it is delivered again."""
+    """It is emitted once, when the step begins to wait, and not when it is delivered again."""
     telemetry = MemoryTelemetry()
     world = World(telemetry=telemetry)
     world.submit(

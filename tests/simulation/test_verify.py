@@ -287,7 +287,7 @@ def test_verify_notices_hashes_that_were_removed() -> None:
 
 
 def test_read_refuses_an_unknown_deployment_and_one_that_keeps_changing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither gets a verdict."""
+    """Neither deployment gets a verdict."""
     world = in_progress()
     with pytest.raises(NotFoundError):
         read(world.journal, "nobody")

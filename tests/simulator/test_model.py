@@ -622,7 +622,7 @@ def test_fault_of_the_first_matching_rule_is_injected(t: Tenant) -> None:
 @pytest.mark.parametrize("side", ["before", "after"])
 @pytest.mark.parametrize("kind", ["reset", "status"])
 def test_fault_side_decides_whether_the_effect_happens(t: Tenant, kind: str, side: str) -> None:
-    """Before: nothing is created. After: it is created, and the caller gets no answer."""
+    """With `before` nothing is created. With `after` the resource is created, and the caller gets no answer."""
     action: dict[str, Any] = {"reset": side} if kind == "reset" else {"status": 500, "effect": side}
     t.fault(action, {"times": 1}, method="POST")
     reply = t.call("POST", "/v1/workspaces", {"displayName": "w"})

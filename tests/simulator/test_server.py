@@ -216,7 +216,7 @@ def test_server_takes_the_realistic_time_and_stops_on_sigterm() -> None:
 
 @pytest.mark.parametrize("option", [["--time-scale", "0"], ["--profile", "fast"], ["--port", "x"]])
 def test_server_refuses_options_that_make_no_sense(option: list[str]) -> None:
-    """Exit code 2 and a line about the option."""
+    """The exit code is 2, and a line names the option."""
     command = [sys.executable, "-m", "local.fabric_simulator", *option]
     done = subprocess.run(
         command, cwd=ROOT, env={**os.environ}, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False

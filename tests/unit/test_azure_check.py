@@ -48,7 +48,7 @@ def checks(azure: AzureStandIn) -> dict[str, str]:
 
 
 def test_azure_check_holds_for_what_infra_creates(azure: AzureStandIn) -> None:
-    """Over several pages of a list."""
+    """The lists have several pages."""
     found = checks(azure)
     assert {name: text for name, text in found.items() if text.startswith("FAILED")} == {}
     assert (found["key"], found["logs"]) == ("a-key", stand_in.WORKSPACE)
@@ -94,7 +94,7 @@ FAULTS: dict[str, tuple[str, str, dict[str, Any] | None, str]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_azure_check_finds_each_fault(azure: AzureStandIn, fault: str) -> None:
-    """And names it; the other checks still hold."""
+    """The check names what is missing; the other checks still hold."""
     check, resource, change, says = FAULTS[fault]
     if change is None:
         del azure.resources[resource]

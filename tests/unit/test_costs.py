@@ -19,7 +19,7 @@ def usd(choice: costs.Choice, what: str) -> float:
 
 
 def test_costs_are_read_from_the_files_that_decide_them() -> None:
-    """As host.json and infra/ are now."""
+    """The amounts follow host.json and infra/ as they are now."""
     assert (BASE.partitionCount, BASE.maxQueuePollingInterval, BASE.maxPollingInterval) == (2, 0.5, 0.25)
     assert (BASE.ALWAYS_READY_DURABLE, BASE.ALWAYS_READY_ACCEPT, BASE.ALWAYS_READY_STEPS) == (1, 0, 0)
     assert (BASE.alerts_5_minutes, BASE.alerts_slower, BASE.web_test_locations) == (8, 4, 3)

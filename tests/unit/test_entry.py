@@ -45,7 +45,7 @@ def raw(value: Any) -> bytes:
 
 @pytest.mark.parametrize("encode", [raw, lambda v: b"\xef\xbb\xbf" + raw(v), lambda v: base64.b64encode(raw(v))])
 def test_entry_reads_commands_and_step_messages_in_any_encoding(encode: Any) -> None:
-    """Plain, with a byte order mark, and in base64."""
+    """A message may be plain, have a byte order mark, or be in base64."""
     assert commands.read(encode(CANCEL)) == commands.Command(Verb.CANCEL, "d", "anna")
     assert entry._step_message(encode(STEP)) == StepMessage("d", 3, Direction.FORWARD)
 
@@ -237,7 +237,7 @@ def test_entry_poisoned_step_fails_and_raises_its_event(host: Host) -> None:
 
 
 def test_entry_poisoned_deployment_is_recorded(host: Host) -> None:
-    """Under the id in the submission."""
+    """It is recorded under the id in the submission."""
     entry.poisoned_deployment(raw({"deployment_id": "p", "manifest": MANIFEST}), "m")
     assert host.saga.header("p").state is DeploymentState.REJECTED
     assert host.signals.poison_signal() == PoisonSignal(1, host.saga.clock.now(), "deployments")
@@ -335,7 +335,7 @@ def test_entry_wakes_the_deployment_that_a_script_names(host: Host) -> None:
 
 @pytest.mark.parametrize("leave", ["finish", "begin", "begin_compensation"])
 def test_entry_activity_that_leaves_the_target_wakes_the_next(host: Host, leave: str) -> None:
-    """Through the client of its own invocation."""
+    """It uses the client of its own invocation."""
     ended = {"begin_compensation": {"cancel_requested_by": "anna"}}.get(leave, {})
     state = DeploymentState.SUCCEEDED if leave != "begin_compensation" else DeploymentState.RUNNING
     host.app = replace(
@@ -387,7 +387,7 @@ def test_entry_dry_sweep_logs_what_it_would_do(host: Host, caplog: pytest.LogCap
 
 
 def test_entry_sweep_emits_its_counts(host: Host) -> None:
-    """In one event, with the counts that health keeps too."""
+    """One event has the counts that health keeps too."""
     telemetry = MemoryTelemetry()
     host.app = replace(host.app, telemetry=telemetry)
     host.saga.deployment(DeploymentState.RUNNING, StepState.PENDING)
@@ -412,7 +412,7 @@ def test_entry_health_is_coarse_for_anybody_and_complete_for_operators(host: Hos
 
 @pytest.mark.parametrize("is_on", [True, False])
 def test_entry_health_lists_for_operators_what_is_switched_off(host: Host, is_on: bool) -> None:
-    """Only if a protection is off; the coarse answer does not contain it."""
+    """The list is there only if a protection is off; the answer of `ready` does not contain it."""
     host.app = replace(host.app, flags=replace(ALL_ON, rollback=is_on))
     _, reported = health.details()
     assert ("off: FEATURE_USE_ROLLBACK; not ready for production" in str(reported.get("notes"))) == (not is_on)

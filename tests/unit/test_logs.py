@@ -59,7 +59,7 @@ def forging(end: str) -> str:
 
 @given(st.text())
 def test_escaped_text_is_one_printable_line_without_a_loss(text: str) -> None:
-    """For any text; printable characters stay unchanged."""
+    """This holds for any text; printable characters stay unchanged."""
     line = escaped(text)
     assert line.isprintable()
     assert len(line.splitlines()) <= 1
@@ -69,7 +69,7 @@ def test_escaped_text_is_one_printable_line_without_a_loss(text: str) -> None:
 
 @pytest.mark.parametrize("end", [*ENDS, *TURNS])
 def test_log_message_is_one_line_wherever_the_text_is(log: io.StringIO, end: str) -> None:
-    """In the message, in its arguments, in a mapping of them, and in an object's own text."""
+    """The text may be in the message, in its arguments, in a mapping of them, or in an object's own text."""
     text, anywhere = forging(end), logging.getLogger("some.library")
     anywhere.warning(text)
     anywhere.warning("said: %s", text)
@@ -107,7 +107,7 @@ def test_log_record_of_another_process_keeps_its_own_traceback() -> None:
 @pytest.mark.parametrize("field", ["reason", "requested_by", "step"])
 @pytest.mark.parametrize("verb", ["cancel", "retire", "resume", "approve"])
 def test_log_of_a_verb_contains_no_line_of_its_caller(log: io.StringIO, field: str, verb: str, end: str) -> None:
-    """Accepted or rejected."""
+    """This holds for an accepted verb and for a rejected one."""
     api = Api()
     for state in (D.RUNNING, D.SUCCEEDED, D.HELD):
         api.saga.deployment(state, S.PENDING, deployment_id=f"d-{state}")

@@ -226,7 +226,7 @@ RULES = '{"sales": ["*"]}'
     ],
 )
 def test_settings_of_sign_in_that_would_protect_nothing_are_refused(given: dict[str, str], message: str) -> None:
-    """A half of a registration, or a rule that the queue goes around."""
+    """Half of a registration is refused, and so is a rule that a message on the queue would bypass."""
     with pytest.raises(settings.SettingsError, match=message):
         settings.load(given)
 

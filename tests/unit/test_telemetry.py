@@ -131,7 +131,7 @@ def test_buffer_keeps_the_callers_properties_unchanged() -> None:
     ],
 )
 def test_dependency_is_named_without_ids(path: str, name: str) -> None:
-    """So calls can be grouped by their names."""
+    """Therefore calls can be grouped by their names."""
     assert templated(path) == name
 
 
@@ -167,7 +167,7 @@ def test_exchange_is_reported_and_carries_its_span() -> None:
 
 
 def test_exchange_without_a_response_is_reported_too() -> None:
-    """As failed, with the reason; the error is raised."""
+    """It is reported as failed, with the reason, and the error is raised."""
     reported = MemoryTelemetry()
     transport = ObservedTransport(Answering(AnswerLostError("no answer: Timeout")), reported)
     with pytest.raises(AnswerLostError):
@@ -189,7 +189,7 @@ def test_exchange_without_a_response_is_reported_too() -> None:
     ],
 )
 def test_trace_ignores_an_invalid_traceparent(text: str) -> None:
-    """By the rules of W3C Trace Context."""
+    """Validity follows the rules of W3C Trace Context."""
     assert trace.parse(text) is None
 
 
@@ -270,7 +270,7 @@ def test_track_performance_measures_success_and_failure(emitted: MemoryTelemetry
 
 
 def test_track_operation_joins_the_callers_trace(emitted: MemoryTelemetry) -> None:
-    """By its traceparent; without a valid one it starts a trace of its own."""
+    """It joins by the caller's traceparent; without a valid one it starts a trace of its own."""
     for parent in (PARENT, "", "nonsense"):
         with telemetry.track_operation("refresh", traceparent=parent, workspace="w"):
             telemetry.trace("at work")
@@ -290,7 +290,7 @@ def test_poison_message_is_reported_even_if_it_is_unreadable(emitted: MemoryTele
 
 
 def test_settings_name_the_variable_and_not_its_value() -> None:
-    """An invalid connection string, an unknown authentication, and an unknown exporter."""
+    """The value is an invalid connection string, an unknown authentication, or an unknown exporter."""
     for name, value in (
         ("APPLICATIONINSIGHTS_CONNECTION_STRING", "canary"),
         ("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", "ClientId=canary"),
@@ -311,7 +311,7 @@ def test_settings_without_a_connection_string_disable_telemetry(flag: str) -> No
 
 
 def test_settings_of_an_identity_are_read() -> None:
-    """In the format of the Functions host."""
+    """The setting has the format of the Functions host."""
     found = settings.load(
         {
             "APPLICATIONINSIGHTS_CONNECTION_STRING": CONNECTION,

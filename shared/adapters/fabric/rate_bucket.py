@@ -39,7 +39,7 @@ class RateStatus:
 
 
 class RateOutage:
-    """Whether the store of the rate responded to this process last time. Thread-safe."""
+    """Remembers whether the store of the rate responded to this process last time. Thread-safe."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now

@@ -185,7 +185,7 @@ def _failed(name: str) -> Status:
 
 
 def _started(name: str, check: Check) -> "Future[tuple[Finding, ...]]":
-    """On a thread that keeps no process from ending."""
+    """Run it on a daemon thread, which does not keep the process from ending."""
     future = Future[tuple[Finding, ...]]()
 
     def run() -> None:

@@ -48,7 +48,7 @@ def api(
     "url", ["http://app.example", "app.example", "ftp://app.example", "https://", "https://app.example?code=x", ""]
 )
 def test_remote_address_that_would_expose_the_key_is_refused(url: str) -> None:
-    """Plain http to another machine, and invalid addresses."""
+    """It refuses plain http to another machine, and invalid addresses."""
     with pytest.raises(errors.SagaError):
         RemoteApi(url, key_header("key"))
 
@@ -64,7 +64,7 @@ def test_remote_address_that_would_expose_the_key_is_refused(url: str) -> None:
     ],
 )
 def test_remote_address_may_be_the_apps_or_the_apis(url: str, asked: str) -> None:
-    """With and without `/api`. Redirects are not followed, because they would send the key elsewhere."""
+    """The address may end with `/api` or not. Redirects are not followed, because they would send the key elsewhere."""
     remote, wire = api((200, {}, {}), url=url)
     remote.get("/x")
     assert (wire.asked[0][1], wire.asked[0][2]["allow_redirects"]) == (asked, False)
@@ -90,7 +90,7 @@ def test_remote_address_may_be_the_apps_or_the_apis(url: str, asked: str) -> Non
     ],
 )
 def test_remote_response_is_an_error_of_the_app(answer: Any, expected: type[Exception], expected_text: str) -> None:
-    """So the command line's exit codes are the same as over storage."""
+    """Therefore the command line's exit codes are the same as over storage."""
     remote, _ = api(answer)
     with pytest.raises(expected, match=expected_text.replace("$", r"\$")) as caught:
         remote.get("/x")

@@ -69,7 +69,7 @@ def refusal(tenant: Tenant, token: str) -> str:
 
 
 def test_valid_token_proves_its_caller(shared_tenant: Tenant) -> None:
-    """Name, object id in lower case, roles that the app knows, and groups."""
+    """The caller has the name, the object id in lower case, the roles that the app knows, and the groups."""
     token = shared_tenant.token(oid=ANNA.upper(), roles=["Approver", "Reader", "Admin"], groups=[TEAM.upper()])
     caller = shared_tenant.verifier.verify(token)
     assert (caller.name, caller.object_id) == ("anna@contoso.example", ANNA)
@@ -103,7 +103,7 @@ def test_token_of_version_1_and_audience_with_scheme_are_valid(shared_tenant: Te
     ],
 )
 def test_token_with_a_wrong_claim_is_refused(shared_tenant: Tenant, claims: JsonObject, reason: str) -> None:
-    """Expired, early, for another application or tenant, or without an identity."""
+    """The token is expired, not yet valid, for another application or tenant, or without an identity."""
     assert reason in refusal(shared_tenant, shared_tenant.token(**claims))
 
 

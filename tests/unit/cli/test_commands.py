@@ -139,7 +139,7 @@ def test_help_names_all_commands_and_exit_codes() -> None:
     ],
 )
 def test_usage_errors_are_bad_requests(arguments: list[str]) -> None:
-    """Exit code 2, and the usage on the error stream."""
+    """The exit code is 2, and the usage is on the error stream."""
     done = run(*arguments)
     assert done.returncode == 2
     assert "usage:" in done.stderr
@@ -164,7 +164,7 @@ def test_validate_needs_no_storage(manifest: Path) -> None:
     ],
 )
 def test_validate_reports_every_problem_with_its_path(text: str, path: str) -> None:
-    """Exit code 2, and one line for each problem."""
+    """The exit code is 2, and each problem has one line."""
     done = run("validate", "-", "--json", text=text)
     assert done.returncode == 2
     assert any(e["event"] == "problem" and e["path"].startswith(path) for e in events(done))
@@ -364,7 +364,7 @@ def test_follow_exit_code_is_the_state(account: Account, state: DeploymentState,
 
 
 def test_follow_of_an_unknown_id_is_a_bad_request(account: Account) -> None:
-    """After the given time."""
+    """The command ends after the given time."""
     done = run("follow", new_id(), "--unknown", "0", storage=account.connection)
     assert done.returncode == 2
     assert "there is no deployment" in done.stdout
@@ -400,7 +400,7 @@ def test_follow_interrupted_prints_how_to_continue(account: Account, arguments: 
 
 
 def test_status_audit_and_list_show_the_journal(account: Account) -> None:
-    """As lines and as JSON lines; names in the journal cannot harm a terminal."""
+    """They print lines or JSON lines; names in the journal cannot harm a terminal."""
     target = f"target {new_id()}"
     made = account.deployment(DeploymentState.RUNNING, target=target, name=HOSTILE[:100])
     account.move(made.deployment_id, DeploymentState.SUCCEEDED)
@@ -438,7 +438,7 @@ def test_status_audit_and_list_show_the_journal(account: Account) -> None:
 
 
 def test_verify_journal_reports_what_is_proven_and_where_the_journal_differs(account: Account) -> None:
-    """Exit code 0 for an unchanged journal; 1 with the place for a changed one."""
+    """The exit code is 0 for an unchanged journal, and 1 with the place for a changed one."""
     made = account.accept({"deployment_id": new_id(), "manifest": MANIFEST})
     done = run("verify-journal", made.deployment_id, storage=account.connection)
     assert (done.returncode, "every move is legal" in done.stdout) == (0, True)
@@ -457,7 +457,7 @@ def test_verify_journal_reports_what_is_proven_and_where_the_journal_differs(acc
 @pytest.mark.parametrize("command", ["status", "audit", "verify-journal", "follow"])
 @pytest.mark.parametrize("wrong", ["gone", "a/b", "\x1b[31m"])
 def test_unknown_and_impossible_ids_are_bad_requests(account: Account, command: str, wrong: str) -> None:
-    """Exit code 2 and a plain message."""
+    """The exit code is 2, with a plain message."""
     extra = ["--unknown", "0"] if command == "follow" else []
     done = run(command, wrong, *extra, storage=account.connection)
     assert done.returncode == 2

@@ -91,7 +91,7 @@ def test_address_that_is_not_valid_is_a_bad_request(url: str, command: list[str]
 def test_unreadable_file_that_a_variable_names_is_a_bad_request(
     tmp_path: Path, name: str, content: bytes | None, expected_text: str
 ) -> None:
-    """One message with the variable and the path, before any request."""
+    """One message names the variable and the path, before any request."""
     path = tmp_path / "file.pem"
     if content is not None:
         path.write_bytes(content)
@@ -201,7 +201,7 @@ def test_error_after_sending_is_never_a_bad_request(
 
 @pytest.mark.parametrize("is_sent", [False, True])
 def test_interrupt_reports_whether_the_submission_was_sent(is_sent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An interrupt before the sending promises nothing."""
+    """If nothing was sent before the interrupt, the message does not say that a deployment continues."""
     app = FailingApp(KeyboardInterrupt())
     monkeypatch.setattr(submit, "connect", lambda _: app.remote())
     if not is_sent:

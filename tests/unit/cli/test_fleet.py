@@ -40,7 +40,8 @@ def test_fleet_rows_are_values_of_inputs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_fleet_reads_what_spreadsheets_write(tmp_path: Path, separator: str) -> None:
-    """A byte order mark, the separator of the country, empty lines first, and a cell with a separator of lines."""
+    """The file may have a byte order mark, a country's separator, empty lines at its start, and a line break in a
+    cell."""
     text = "\ufeff\r\n\r\nid,name,size\r\nnorth,a\u2028b,\r\n,,\r\nsouth,b,3\r\n".replace(",", separator)
     found = matrix.read_rows(file(tmp_path, text), "b")
     assert [(row.deployment_id, row.values, row.place[-1]) for row in found] == [
@@ -117,7 +118,7 @@ class Storage:
 
 
 def test_fleet_is_followed_to_the_end_of_all(capsys: pytest.CaptureFixture[str]) -> None:
-    """One table, in the order of the rows; an id that belongs to another manifest is a conflict."""
+    """One table shows all, in the order of the rows; an id that belongs to another manifest is a conflict."""
 
     def of(name: str, state: D, digest: str = "", **changes: Any) -> DeploymentRecord:
         changes = {"labels": {"matrix": "b"}, **changes}

@@ -139,7 +139,7 @@ def test_follow_does_not_wait_for_storage_forever(monkeypatch: pytest.MonkeyPatc
 
 
 def test_follow_timeout_prints_how_to_continue() -> None:
-    """Exit code 9, and the command that follows the deployment again."""
+    """The exit code is 9, and the output has the command that follows the deployment again."""
     followed = Followed(DeploymentState.RUNNING)
     assert followed.follow(timeout_seconds=-1, resume_command="follow d --url https://app.example") == 9
     assert followed.events[-1]["message"].endswith("follow it with: follow d --url https://app.example")

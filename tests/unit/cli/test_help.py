@@ -51,7 +51,7 @@ def test_help_is_printed_without_a_command_or_with_a_wrong_one(
 
 
 def test_usage_of_a_command_is_printed_after_its_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
-    """And not the whole help."""
+    """The error does not print the whole help."""
     with pytest.raises(SystemExit):
         main(["follow", "x", "--bogus"])
     text = capsys.readouterr().err

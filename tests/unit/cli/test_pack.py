@@ -208,7 +208,8 @@ def test_pack_link_out_of_an_item_is_refused_unread(
 def test_pack_link_inside_an_item_to_anything_but_a_file_is_refused(
     tmp_path: Path, target: str, expected_text: str
 ) -> None:
-    """To nowhere, to itself, to a folder: if a link were dropped without notice, its file would be missing later."""
+    """The link leads to nothing, to itself, or to a folder. If it were dropped without notice, its file would be
+    missing later."""
     made = folder(tmp_path)
     for name in ("resources", ".git"):
         (made / name).mkdir()
@@ -344,7 +345,7 @@ def test_pack_refuses_a_pipe_or_socket_without_waiting(tmp_path: Path, kind: str
 
 @pytest.mark.parametrize("place", ["part", "file", "folder"])
 def test_pack_names_a_file_that_may_not_be_read(tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the path of the file itself, not only of the folder."""
+    """The message has the path of the file itself, not only of the folder."""
     inner = folder(tmp_path) / "inner"
     inner.mkdir()
     (tmp_path / "team.csv").write_text(CSV)
@@ -391,7 +392,7 @@ def test_pack_reads_the_same_without_opening_relative_to_a_folder(
 
 
 def test_pack_folder_of_too_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before any of them is read."""
+    """They are refused before any of them is read."""
     monkeypatch.setattr(files, "MAX_FILES", 3)
     made = folder(tmp_path)
     for number in range(3):
@@ -445,7 +446,7 @@ def test_pack_platform_file_that_is_not_valid_is_named(tmp_path: Path, text: str
 
 
 def test_pack_platform_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
-    """Windows editors write one."""
+    """Windows editors write a byte order mark."""
     folder(tmp_path, text="\ufeff" + platform())
     assert spec_of(item(), tmp_path)["type"] == "Notebook"
 
@@ -603,7 +604,7 @@ def test_read_text_returns_its_folder(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("content", [None, b"name: \xff"])
 def test_read_text_names_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None) -> None:
-    """Missing, a folder, or not text."""
+    """The file is missing, is a folder, or is not text."""
     path = tmp_path
     if content is not None:
         path = tmp_path / "m.yaml"

@@ -64,7 +64,7 @@ def seeded(fabric: Running, description: str) -> None:
 
 
 def test_plan_prints_a_line_for_each_step_and_the_sum(tenant: Running) -> None:
-    """As users of Terraform expect it; without colour in a pipe."""
+    """The layout is what users of Terraform expect, without colour in a pipe."""
     shown = plan(tenant, MANIFEST)
     assert shown.returncode == 0, shown.stderr
     assert "  + ws      workspace 'sales': create; absent" in shown.stdout
@@ -124,7 +124,7 @@ def test_plan_without_fabric_or_identity_has_the_usual_codes(tenant: Running) ->
 
 
 def test_plan_of_a_folder_reads_below_the_root_and_names_the_excluded_files(tenant: Running, tmp_path: Path) -> None:
-    """The same files as in a submission."""
+    """The plan reads the same files as a submission."""
     folder = tmp_path / "Load.DataPipeline"
     folder.mkdir()
     (folder / ".platform").write_text(json.dumps({"metadata": {"type": "DataPipeline", "displayName": "Load"}}))

@@ -73,7 +73,7 @@ def test_fabric_with_a_missing_doubled_or_foreign_resource_is_a_violation() -> N
 
 
 def test_journal_that_is_not_finished_is_a_violation() -> None:
-    """The header's state, every step's state, and the number of steps."""
+    """The header's state, every step's state and the number of steps are compared."""
     assert list(expect.journal(MEDALLION, header(), steps())) == []
     assert "is running" in "".join(expect.journal(MEDALLION, header(DeploymentState.RUNNING), steps()))
     assert "is intent" in "".join(expect.journal(MEDALLION, header(), steps(StepState.INTENT)))

@@ -38,7 +38,7 @@ def replaced(text: str, **values: Any) -> Any:
 
 
 def test_input_is_replaced_in_every_text_of_a_manifest() -> None:
-    """Also in fields that no output of a step may stand in: target, ids, kinds, choices, durations."""
+    """An input may also stand in fields in which no output of a step may: target, ids, kinds, choices, durations."""
     declared = {"env": {"default": "dev"}, "role": {"default": "Viewer"}, "wait": {"default": "5m"}}
     row = {
         "id": "team-${{ inputs.env }}",
@@ -89,7 +89,7 @@ def test_value_is_never_read_as_an_expression(value: str, before: str, after: st
 
 
 def test_dollar_before_a_reference_is_a_problem() -> None:
-    """With it, the value would escape the reference of a step."""
+    """With that dollar, the value would escape the reference of a step."""
     body = {"inputs": {"a": {"value": "costs $"}}, "text": f"${{{{ inputs.a }}}}{OUTPUT}"}
     assert problems(rendered, body) == [
         f"$.text has a `$` directly before `{OUTPUT}`, which would escape it; separate them"
@@ -128,7 +128,7 @@ def test_wrong_declaration_is_a_problem(inputs: Any, expected: list[str]) -> Non
 
 
 def test_unknown_names_are_problems_with_a_suggestion() -> None:
-    """In an expression, in a declaration, and among the given values."""
+    """The name may be in an expression, in a declaration, or among the given values."""
     body = manifest({"environment": {"default": "dev", "valeu": "x"}})
     assert "$.inputs.environment.valeu is not a known field. Did you mean 'value'?" in problems(rendered, body)[0]
     body = manifest({"environment": {"default": "dev"}}, target="${{ inputs.enviroment }}")

@@ -24,7 +24,7 @@ NOTICES = st.builds(
 
 
 def test_notice_is_signed_as_standard_webhooks_does() -> None:
-    """The example of that specification's libraries."""
+    """The expected signature is the example of that specification's libraries."""
     headers = signed_headers(
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         "msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -40,7 +40,7 @@ def test_notice_is_signed_as_standard_webhooks_does() -> None:
 
 @given(st.binary(max_size=50), st.binary(max_size=50))
 def test_notice_of_another_body_has_another_signature(one: bytes, other: bytes) -> None:
-    """Also with a secret that is not base64."""
+    """A secret that is not base64 signs too."""
     signatures = {body: signed_headers("plain", "id", AT, body)["webhook-signature"] for body in (one, other)}
     assert len(set(signatures.values())) == len({one, other})
 
@@ -51,7 +51,7 @@ def test_notice_is_not_signed_with_a_damaged_secret() -> None:
 
 
 def test_notice_of_every_move_into_an_end_a_hold_or_a_stuck_state() -> None:
-    """And of no other move that is legal."""
+    """No other legal move is announced."""
     announced = {(a, b): of_header(a, b) for a, b in transitions.DEPLOYMENT_TRANSITIONS}
     for (before, after), kind in announced.items():
         wanted = {D.HELD: NoticeKind.HELD, D.STUCK: NoticeKind.STUCK}.get(after)

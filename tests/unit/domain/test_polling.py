@@ -23,7 +23,8 @@ def test_polling_sees_the_end_soon_with_few_reads(expected: float, duration: flo
 
 @given(st.sampled_from([12.0, 31.0, 53.0, 355.0]), st.floats(0.2, 800))
 def test_readiness_is_noticed_sooner_than_the_end_of_an_operation(expected: float, duration: float) -> None:
-    """Before the usual time at most half of what is left of it late, afterwards a twelfth and a second."""
+    """Readiness before the usual time is noticed after at most half of the time that was left; readiness after it, at
+    most a twelfth of the elapsed time and a second late."""
     elapsed, looks, last = 0.0, 0, 0.0
     while elapsed < duration:
         last = elapsed

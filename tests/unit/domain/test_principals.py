@@ -118,7 +118,7 @@ def test_principals_comment_inside_a_quoted_cell_is_text() -> None:
     ],
 )
 def test_principals_problem_states_what_is_wrong_and_what_to_do(text: str, expected_text: str) -> None:
-    """In the words of a person who reads the file, not of the library that parses it."""
+    """The message uses the words of a person who reads the file, not of the library that parses it."""
     _, problems = parsed(text)
     assert any(expected_text in problem for problem in problems), problems
 
@@ -152,7 +152,7 @@ def test_principals_problem_does_not_quote_another_file(text: str) -> None:
 def test_principals_written_by_a_csv_library_are_read_unchanged(
     rows: list[tuple[object, str, str, str]], order: list[int], separator: str
 ) -> None:
-    """For any separator and any order of columns."""
+    """This holds for any separator and any order of columns."""
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, quoting=csv.QUOTE_ALL, delimiter=separator)
     writer.writerows([[row[i] for i in order] for row in [COLUMNS, *rows]])

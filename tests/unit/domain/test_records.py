@@ -86,7 +86,7 @@ def _read_again(record: Any) -> Any:
 @pytest.mark.parametrize("cls", [StepRecord, DeploymentRecord, AuditEntry])
 @given(data=st.data())
 def test_record_of_its_types_is_read_back_equal(cls: Any, data: st.DataObject) -> None:
-    """Every record that the types allow, with any texts and JSON."""
+    """This holds for every record that the types allow, with any texts and JSON."""
     record = data.draw(_records(cls))
     assert _read_again(record) == record
 
@@ -132,7 +132,7 @@ def test_record_that_could_not_be_read_again_is_not_written(record: Record, fiel
 
 @pytest.mark.parametrize(("changes", "record"), [(StepChanges, StepRecord), (DeploymentChanges, DeploymentRecord)])
 def test_changes_have_the_types_of_the_fields_that_they_change(changes: Any, record: Any) -> None:
-    """So that a changed field is checked like a new record's."""
+    """The TypedDicts of changes have the fields of their records, so a changed field is checked like a new one."""
     assert get_type_hints(changes) == get_type_hints(record)
 
 
@@ -149,7 +149,7 @@ def full_step() -> StepRecord:
 
 
 def test_records_are_read_as_they_were_written() -> None:
-    """To the microsecond and the time zone."""
+    """Times keep their microseconds and their time zone."""
     assert StepRecord.from_json(full_step().to_json()) == full_step()
     header = DeploymentRecord("d", "n", "t", DeploymentState.HELD, "h", NOW, problems=({"path": "$", "message": "m"},))
     assert DeploymentRecord.from_json(header.to_json()) == header
@@ -204,7 +204,7 @@ def test_unknown_field_of_another_program_is_ignored_on_request() -> None:
 
 
 def test_change_of_an_unknown_field_is_refused() -> None:
-    """As dataclasses.replace refuses it."""
+    """dataclasses.replace refuses it in the same way."""
     changes: Any = {"colour": "red"}
     with pytest.raises(TypeError, match="has no field colour"):
         _step().replace(**changes)

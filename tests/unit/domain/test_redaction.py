@@ -31,7 +31,7 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl"
     ],
 )
 def test_text_that_looks_like_a_secret_is_masked(text: str, hidden: str) -> None:
-    """In the forms that connection strings, requests, addresses and keys have."""
+    """A secret is found in the forms that connection strings, requests, addresses and keys have."""
     assert hidden in text
     assert hidden not in redacted(text)
     assert "***" in redacted(text)
@@ -48,7 +48,7 @@ def test_text_that_looks_like_a_secret_is_masked(text: str, hidden: str) -> None
     ],
 )
 def test_helpful_text_stays(text: str) -> None:
-    """Fabric's messages, ids, and words that only sound like secrets."""
+    """Fabric's messages, ids, and words that only sound like secrets are unchanged."""
     assert redacted(text) == text
 
 

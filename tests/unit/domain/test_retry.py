@@ -52,7 +52,7 @@ def test_retry_of_a_reserved_name_waits_and_never_gives_up_by_itself() -> None:
 
 @given(st.integers(0, 200), st.floats(0, 1))
 def test_retry_backoff_stays_in_bounds(attempt: int, fraction: float) -> None:
-    """At least one second, at most the maximum."""
+    """A wait is at least one second and at most the maximum."""
     assert 1 <= backoff(POLICY, attempt, fraction) <= 60
 
 

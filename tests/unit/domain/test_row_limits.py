@@ -152,7 +152,7 @@ def test_room_holds_the_needs_of_any_step(needs: set[int]) -> None:
 
 
 def test_room_of_all_shares_together_is_at_most_a_row() -> None:
-    """So values that fit their shares fit their row."""
+    """Therefore values that fit their shares fit their row."""
     assert row_limits.ROW_CHARACTERS == STRING_CHARACTERS
     assert row_limits.largest(StepRecord) <= STRING_CHARACTERS
     assert row_limits.largest(DeploymentRecord) <= STRING_CHARACTERS

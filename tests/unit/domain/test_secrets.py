@@ -55,7 +55,7 @@ def test_secret_cannot_be_serialised() -> None:
 
 @given(st.text(), st.text())
 def test_secrets_are_equal_if_their_values_are(one: str, other: str) -> None:
-    """Only to another secret: a comparison with a text reveals nothing."""
+    """A secret is equal only to another secret: a comparison with a text reveals nothing."""
     assert (Secret(one) == Secret(other)) == (one == other)
     assert Secret(one) != one
     assert bool(Secret(one)) == bool(one)

@@ -48,7 +48,7 @@ def test_template_escape_does_not_change_a_reference_beside_it(before: str, afte
     ],
 )
 def test_template_with_escapes_and_references(text: str, becomes: str) -> None:
-    """The cases in docs/manifest.md."""
+    """The cases are those of docs/manifest.md."""
     assert resolve(text, lambda *_: 7) == becomes
 
 
@@ -164,7 +164,7 @@ def test_template_of_another_form_is_a_problem_with_the_right_form(text: str, wh
 
 
 def test_template_without_a_value_is_an_error_with_its_place() -> None:
-    """For every form of reference, because a checked reference cannot lack its value."""
+    """This holds for every form of reference, because a checked reference cannot lack its value."""
     for text in ("${{ steps.a.outputs.n }}", "${{ steps.a", "${{ x }}"):
         with pytest.raises(InvalidInputError, match=r"\$\.k\[0\]"):
             resolve({"k": [text]}, lambda step, output: {}[step, output])

@@ -114,7 +114,7 @@ def test_part_that_cannot_be_rendered_says_why(text: str | bytes, rule: Replacem
 
 
 def test_model_values_survive_a_way_through_json() -> None:
-    """Whatever the values: references, literals of any type, an object that looks like a model value."""
+    """This holds for references, literals of any type, and an object that looks like a model value."""
     literals = [None, "", 0, False, 1.5, [], {"is": "Ref"}, {"a": [None, {"is": "x"}]}]
     rules = [KeyValue("$.a", Plain(each, is_from_env=True), "p:1") for each in literals]
     found = Compiled((*rules, KeyValue("$", None, "p:2"), WorkspaceIds(True)), {"f": (0, 1)})

@@ -100,7 +100,7 @@ def test_fabric_retry_with_and_without_arguments() -> None:
     ],
 )
 def test_fabric_retry_repeats_transient_errors(error: BaseException) -> None:
-    """By the same table as the engine."""
+    """It decides by the same table as the engine."""
     flaky = Flaky(error, error)
     assert flaky.through() == 7
     assert flaky.calls == 3
@@ -229,7 +229,7 @@ class _Server(BaseHTTPRequestHandler):
 
 
 def test_fabric_retry_works_with_requests() -> None:
-    """Against a real server, and against a port without a listener."""
+    """The calls go to a real server, and to a port without a listener."""
     _Server.answers = [503, 429, 200]
     server = HTTPServer(("127.0.0.1", 0), _Server)
     threading.Thread(target=server.serve_forever, daemon=True).start()

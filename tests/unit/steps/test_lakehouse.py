@@ -135,7 +135,7 @@ def test_lakehouse_schemas_are_created_and_verified() -> None:
     ("status", "error"), [("InProgress", NotYetError), ("Success", NotYetError), ("Failed", VerificationError)]
 )
 def test_lakehouse_endpoint_is_waited_for_unless_it_failed(status: str, error: type[Exception]) -> None:
-    """In progress, or without an id yet: it is checked again. Failed: an error."""
+    """An endpoint that is in progress, or has no id yet, is checked again; a failed one is an error."""
     tenant = Tenant()
     shown = {"properties": {"sqlEndpointProperties": {"provisioningStatus": status, "id": None}}}
     tenant.fabric.get = lambda path, query=None: shown  # type: ignore[method-assign]

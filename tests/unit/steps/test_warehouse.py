@@ -31,7 +31,7 @@ def test_warehouse_is_created_found_by_its_marker_and_deleted() -> None:
 
 
 def test_warehouse_with_another_collation_is_refused() -> None:
-    """Also an adopted one: the step asked for something that it is not."""
+    """An adopted warehouse is refused too: it is not what the step asked for."""
     t = Tenant()
     spec: dict[str, Any] = {"workspaceId": t.workspace(), "displayName": "house", "collation": FOLDED}
     resource = t.create(KIND, spec)

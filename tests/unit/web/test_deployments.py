@@ -162,7 +162,7 @@ def test_unchanged_deployment_is_not_sent_again(api: Api) -> None:
 
 @pytest.mark.parametrize("path", ["d", "d/audit", "d/graph", "a b", "-", "x" * 101, "%00"])
 def test_missing_deployment_is_404(api: Api, path: str) -> None:
-    """An unknown id, and an invalid one."""
+    """This holds for an unknown id and for an invalid one."""
     assert api.ask("GET", f"deployments/{path}").status == 404
 
 

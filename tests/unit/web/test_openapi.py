@@ -52,7 +52,8 @@ def test_every_health_route_has_an_answer() -> None:
 
 
 def test_every_route_is_in_the_document() -> None:
-    """By operation id, with the path, the method and the security of its row; the document has no other operation."""
+    """It is found by its operation id, with the path, the method and the security of its row; there is no other
+    operation."""
     documented = {
         operation["operationId"]: (path.lstrip("/"), method.upper(), operation.get("security") == [])
         for path, operations in DOCUMENT["paths"].items()
@@ -98,7 +99,7 @@ def test_example_in_the_document_is_accepted(api: Api) -> None:
 
 
 def test_document_is_served_to_anybody_and_cached(api: Api) -> None:
-    """With an ETag."""
+    """The answer has an ETag."""
     reply = api.ask("GET", "openapi.json")
     assert json.loads(reply.body) == DOCUMENT
     assert api.ask("GET", "openapi.json", headers={"If-None-Match": reply.headers["ETag"]}).status == 304

@@ -65,7 +65,7 @@ def test_submit_of_another_manifest_under_an_id_is_a_conflict(api: Api) -> None:
 
 
 def test_submit_id_is_the_callers_the_manifests_or_a_new_one(api: Api) -> None:
-    """Given in one place, or in both alike; without an id, a new one each time."""
+    """The id is given in one place, or in both alike; without an id, each submission gets a new one."""
     named = {**MANIFEST, "id": "own"}
     ids = [json_body(api.ask("POST", f"deployments{query}", body))["deployment_id"] for query, body in (
         ("?id=given", MANIFEST), ("", named), ("?id=own", named), ("", MANIFEST), ("", MANIFEST))]  # fmt: skip

@@ -195,7 +195,7 @@ def test_audit_that_grew_during_the_read_has_no_etag(api: Api, monkeypatch: pyte
 
 
 def test_audit_of_a_purged_deployment_is_always_returned(api: Api) -> None:
-    """Without an ETag; `*` matches no deployment that was purged."""
+    """It has no ETag, and `*` does not match a purged deployment."""
     api.saga.deployment(D.SUCCEEDED, S.SUCCEEDED)
     tag = api.ask("GET", "deployments/d/audit").headers["ETag"]
     api.journal.purge("d")

@@ -82,7 +82,7 @@ def test_success_writes_nothing_and_cached_checks_read_nothing() -> None:
 
 
 def test_another_workers_reset_and_opening_are_seen() -> None:
-    """By hand, with pybreaker's own methods, each with one write."""
+    """Another worker resets and opens it by hand, with pybreaker's own methods, each with one write."""
     clock, store = FakeClock(), MemoryBreakers()
     here, there = worker(store, clock.now), worker(store, clock.now)
     here.open()
@@ -96,7 +96,7 @@ def test_another_workers_reset_and_opening_are_seen() -> None:
 
 
 def test_probe_that_fails_opens_it_for_longer() -> None:
-    """30 s, then 60, 120, up to the maximum."""
+    """It is open for 30 s, then 60, 120, up to the maximum."""
     clock, store = FakeClock(), MemoryBreakers()
     breaker = worker(store, clock.now, max_open_seconds=100.0)
     breaker.open()
@@ -212,7 +212,7 @@ def probes(make: Callable[[int], SharedCircuitBreaker], count: int) -> tuple[int
 
 @pytest.mark.parametrize("instances", [1, 10, 200])
 def test_half_open_breaker_lets_exactly_one_of_200_calls_pass(instances: int) -> None:
-    """Threads of one worker, of ten workers, and of two hundred workers."""
+    """The calls come from threads of one worker, of ten workers, and of two hundred workers."""
     clock, store = FakeClock(), MemoryBreakers()
     workers = [worker(store, clock.now, cache_seconds=2.0) for _ in range(instances)]
     workers[0].open()
@@ -223,7 +223,7 @@ def test_half_open_breaker_lets_exactly_one_of_200_calls_pass(instances: int) ->
 
 @pytest.mark.azurite
 def test_half_open_breaker_lets_exactly_one_call_pass_on_a_real_table(storage: str) -> None:
-    """Twenty-four workers, each with its own clients; five of them opened the breaker."""
+    """Twenty-four workers call, each with its own clients; five of them opened the breaker."""
     name = f"b-{secrets.token_hex(6)}"
     offset = [timedelta(0)]
 

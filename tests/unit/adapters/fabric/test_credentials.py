@@ -316,7 +316,7 @@ def test_simulator_identity_is_for_this_machine_only(base: str) -> None:
 
 @pytest.mark.parametrize("base", ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1"])
 def test_simulator_token_contains_identity_and_expiry(base: str) -> None:
-    """In the format that the simulator reads."""
+    """The token has the format that the simulator reads."""
     found = SimulatorCredential(base, life_seconds=60).get_token("any")
     kind, identity, expiry = found.token.split(".")
     assert (kind, len(identity), int(expiry)) == ("sim", 36, found.expires_on)

@@ -124,7 +124,7 @@ def test_gate_with_an_open_breaker_makes_no_call_and_returns_the_time() -> None:
 
 
 def test_gate_does_not_count_a_401_that_is_renewed() -> None:
-    """Two exchanges, two tokens of the bucket, no failure."""
+    """Both exchanges take a token of the bucket, and neither counts as a failure."""
     rig = GatedClient(401, 200)
     rig.client.get(ITEM)
     assert len(rig.script.calls) == 2

@@ -36,7 +36,7 @@ def test_response_empty_name_is_absent_and_empty_text_is_kept() -> None:
 
 
 def test_response_is_normalised_inside_too() -> None:
-    """Properties, principals and the parts of a definition."""
+    """This includes properties, principals and the parts of a definition."""
     answer = {
         "properties": {"sqlEndpointProperties": {"id": None, "connectionString": 7}, "defaultSchema": "dbo"},
         "principal": {"id": "p", "type": None},
@@ -100,7 +100,8 @@ def test_list_keeps_a_row_that_is_not_an_object_as_an_empty_one() -> None:
     ],
 )
 def test_operation_status_is_mapped_in_any_case(word: str | None, state: str) -> None:
-    """The statuses in the OpenAPI document, and those that Fabric uses elsewhere for the same state."""
+    """This holds for the statuses in the OpenAPI document, and for those that Fabric uses elsewhere for the same
+    state."""
     assert operation_state(word) == (state, None)
     assert client(Script(ok({"status": word}))).poll(OPERATION, None).state == state
 

@@ -215,7 +215,7 @@ def test_429_stops_every_worker_and_halves_their_common_limit() -> None:
 
 
 def test_429s_of_one_burst_halve_the_limit_once() -> None:
-    """Also if different workers get them."""
+    """The limit is halved once, also if different workers get the answers."""
     workers = Workers(40, [0.0, 0.0, 0.0])
     grants = [limiter.take("POST", ITEM) for limiter in workers.limiters]
     for grant in grants:

@@ -23,7 +23,7 @@ def json_lines(stream: io.StringIO) -> list[dict[str, Any]]:
 
 
 def test_output_lines_report_each_move_once() -> None:
-    """A move is one line; a step that has not moved since is not repeated, and a waiting step is not printed."""
+    """Each move is printed as one line; a step that has not moved since, or that still waits, is not printed."""
     stream = io.StringIO()
     output = LineOutput(stream)
     for _ in range(2):
@@ -144,7 +144,7 @@ def test_output_sanitizes_hostile_names(kind: type[LineOutput]) -> None:
 
 
 def test_output_sanitizes_any_event() -> None:
-    """The output cleans the text of an event; line ends of the app's own stay."""
+    """The output cleans the text of an event, and keeps the line ends that the app itself writes."""
     stream = io.StringIO()
     LineOutput(stream).event("error", "one\n" + HOSTILE.replace("\n", ""))
     assert [mark for mark in FORBIDDEN if mark in stream.getvalue()] == []
@@ -160,7 +160,7 @@ def test_output_problem_is_a_line_and_an_event() -> None:
 
 
 def test_output_is_chosen_by_stream_and_option() -> None:
-    """JSON on request, live output on a terminal, lines elsewhere."""
+    """The output is JSON on request, live on a terminal, and lines elsewhere."""
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

@@ -85,7 +85,7 @@ def test_runner_executes_no_command_from_a_name(kind: str, name: str, tmp_path: 
 
 @given(st.text(alphabet=st.sampled_from("#: [vso]x\u2003"), max_size=12))
 def test_runner_executes_no_escaped_line(text: str) -> None:
-    """For any text and both dialects; a harmless text stays unchanged."""
+    """This holds for any text and both dialects; a harmless text stays unchanged."""
     safe = escape_runner_commands(text)
     assert "##" not in safe
     assert not safe.lstrip().startswith("::")
@@ -135,7 +135,7 @@ def test_runner_plan_is_a_page_with_coloured_signs() -> None:
 
 
 def test_runner_summary_stays_within_its_limit() -> None:
-    """For any number of steps and any length of texts; failed steps are shown before all others."""
+    """This holds for any number of steps and any length of texts; failed steps are shown before all others."""
     steps = [step(i, StepState.SUCCEEDED, step_id=f"s{i}" + "é" * 60) for i in range(999)]
     steps.append(step(999, StepState.FAILED, error=error("\U0001f600" * 5000)))
     whole = document(header(), steps)

@@ -39,7 +39,8 @@ def forgotten(verbs: Mapping[Verb, VerbSpec]) -> list[str]:
 
 
 def test_verb_is_on_every_surface() -> None:
-    """The queue, the API, the command line, the documentation; test_diagrams compares the page's table."""
+    """The surfaces are the queue, the API, the command line and the documentation; test_diagrams compares the
+    page's."""
     messages = forgotten(VERBS)
     assert not messages, "\n".join(messages)
 

@@ -252,7 +252,7 @@ def test_accept_of_a_step_that_references_every_other_step() -> None:
 
 
 def test_accept_of_a_row_without_space_for_later_writes_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At once, and not by a step that can never be written again."""
+    """The submission is rejected at once, and does not fail later at a step that can never be written again."""
     monkeypatch.setitem(STEP_SHARES, "needs", 2)
     header = AcceptanceFixture().accept({"deployment_id": "d", "manifest": MANIFEST}).header
     assert header.state is DeploymentState.REJECTED
@@ -274,7 +274,7 @@ def test_accept_raises_storage_errors() -> None:
 
 
 def test_refuse_records_a_submission_that_no_delivery_could_handle() -> None:
-    """Under its own id or its message's id; an existing deployment is not changed."""
+    """It is recorded under its own id or its message's id; an existing deployment is not changed."""
     fixture = AcceptanceFixture()
     problem = Problem("$", "every delivery failed")
     refused = fixture.acceptance.refuse(
@@ -346,7 +346,7 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     ],
 )
 def test_accept_keeps_the_trace_of_a_submission(message: dict[str, Any]) -> None:
-    """In the envelope, beside a bare manifest, or in the manifest."""
+    """The trace may be in the envelope, beside a bare manifest, or in the manifest."""
     accepted = AcceptanceFixture().accept(message).header
     assert (accepted.state, accepted.traceparent) == (DeploymentState.ACCEPTED, TRACE)
 
@@ -362,7 +362,7 @@ def test_accept_starts_a_trace_if_there_is_none_and_keeps_it() -> None:
 
 @pytest.mark.parametrize("trace", ["nonsense", 7, TRACE.upper()])
 def test_accept_names_the_place_of_an_invalid_trace(trace: Any) -> None:
-    """In either place: rejected, with the path."""
+    """In both places it is rejected, with the path."""
     assert AcceptanceFixture().paths({"deployment_id": "d", "manifest": MANIFEST, "traceparent": trace}) == [
         "$.traceparent"
     ]

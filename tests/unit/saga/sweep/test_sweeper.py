@@ -169,7 +169,7 @@ def test_sweep_continues_after_a_deployment_that_fails() -> None:
 
 
 def test_sweep_continues_after_a_bug() -> None:
-    """Also after an error that is not one of the app's own."""
+    """The sweep continues also after an error that is not one of the app's own."""
     saga, engine = open_fixture(D.RUNNING, D.RUNNING), Engine()
     ask = engine.running_since
 
@@ -252,7 +252,7 @@ def test_sweep_does_not_keep_the_target_of_a_deployment_that_ended_after_the_lis
 
 
 def test_sweep_dry_run_writes_nothing_and_names_what_a_sweep_does() -> None:
-    """For every task; every port is only read, and not even a target lock is acquired."""
+    """This holds for every task: every port is only read, and not even a target lock is acquired."""
 
     def saga() -> SagaFixture:
         made, now = SagaFixture(), START

@@ -190,7 +190,7 @@ class WarmStack(Stack):
             super().stop_azurite()
 
     def runs(self, part: str) -> bool:
-        """Return True while the process runs. A forked one is identified by its process id alone."""
+        """Return True while the process runs. A forked process is identified by its process id alone."""
         pid = self.pids.get(part)
         if part == "azurite" and not self.has_storage:
             return bool(self._account)

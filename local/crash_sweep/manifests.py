@@ -17,9 +17,9 @@ from shared.domain.text import parse
 
 EXAMPLES = ROOT / "examples"
 NAMES = ("medallion", "failing", "restoring", "companions", "repository")
-"""Two of the examples, and three that this module defines: one updates existing resources and must restore all of them,
-one creates items to which Fabric adds others, and must leave none of either, and one deploys a repository to a
-workspace that contains two of its items."""
+"""Two of the examples, and three that this module defines. `restoring` updates existing resources and must restore all
+of them. `companions` creates items to which Fabric adds others, and must leave neither. `repository` deploys a
+repository to a workspace that contains two of its items."""
 _TARGET = "sweep-target"
 _UNKNOWN_TYPE = "CrystalBall"
 _READER = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c04"

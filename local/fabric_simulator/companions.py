@@ -17,9 +17,9 @@ class Companion:
     """An item that Fabric adds to another.
 
     `name` and `description` may contain the item's name and, for `{stamp}`, the UTC second in which Fabric creates the
-    companion. `made` is the time until it is created, and `shown` the time until a list shows it, in seconds, each a
-    range to draw from, with the most likely value if there is one; `endpoint` is the same for its SQL endpoint, if it
-    differs from its type's. `outlives` is True if it stays when the item is deleted; `only_bare` if an item with a
+    companion. `made` is the time until it is created, and `shown` the time until a list shows it. Each is a range in
+    seconds to draw from, with the most likely value if there is one. `endpoint` is the range of its SQL endpoint, if
+    that differs from its type's. `outlives` is True if it stays when the item is deleted; `only_bare` if an item with a
     definition does not have it.
     """
 
@@ -67,11 +67,11 @@ def add(
     only: str | None = None,
     endpoint: tuple[float, ...] | None = None,
 ) -> None:
-    """Add the companions of an item that was just created, or `only` those of one type; `endpoint` are the seconds
-    until its SQL endpoint is shown, if they are not its type's.
+    """Add the companions of an item that was just created; with `only`, those of that type.
 
-    A companion whose name is in use is not created, and the definition of a digital twin builder names none (assumed);
-    if the name contains a time, it is created a second later (assumed).
+    `endpoint` are the seconds until its SQL endpoint is shown, if they differ from its type's. A companion whose name
+    is in use is not created, and then the definition of a digital twin builder does not name it (assumed). If the name
+    contains a time, the companion is created a second later instead (assumed).
     """
     for companion in COMPANIONS.get(item.type, ()):
         if (companion.only_bare and item.is_defined) or only not in (None, companion.type):

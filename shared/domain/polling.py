@@ -21,8 +21,9 @@ MAX_NAME_WAIT_SECONDS = 30.0
 def first_poll_seconds(expected: float, *, is_one_of_many: bool) -> int:
     """Return the whole seconds until the first look at an operation.
 
-    One of many is looked at when most of its kind are over, because each further look takes a token of the quota that
-    the others wait for: of the recorded operations, nine in ten take at most 1.35 times the median, long ones excepted.
+    One of many operations is looked at when most of its kind are over, because each further look takes a token of the
+    quota that the others wait for. Nine in ten of the recorded operations take at most 1.35 times the median; long
+    ones are not counted.
     """
     return max(1, round(expected * _MOST)) if is_one_of_many else poll_delay_seconds(expected, 0.0)
 

@@ -9,7 +9,7 @@ TOO_MANY = f"contains more than {MAX_VALUES} values"
 TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 TOO_LARGE = f"contains more than {MAX_BYTES} characters, each alias counted as its full content"
 ENVELOPE_VALUES = 10
-"""The most values that an envelope has in addition to its manifest, itself included."""
+"""The most values that an envelope contains beside its manifest; the envelope itself counts as one."""
 
 
 class RefusedError(ValueError):

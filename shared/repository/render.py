@@ -142,10 +142,10 @@ def _logical_ids(text: str, rule: LogicalIds, resolve: Resolver) -> str:
 
 
 def _key_value(text: str, rule: KeyValue, resolve: Resolver) -> str:
-    """Set the value in JSON, which is written again in any case, or in a mapping or list of YAML, if the path matches.
+    """Set the value in JSON, or in a mapping or list of YAML, if the path matches.
 
-    fabric-cicd writes YAML again in any case too, without its comments; a part that has nothing to replace, for example
-    a notebook that happens to be YAML, is left alone here.
+    JSON is written again even if nothing is replaced. fabric-cicd does the same with YAML, which then loses its
+    comments; here YAML in which nothing is replaced is left alone, for example a notebook that happens to be YAML.
     """
     value = rule.value
     found: Callable[[], Any] = lambda: resolve(value) if isinstance(value, Ref) else cast(Plain, value).value  # noqa: E731

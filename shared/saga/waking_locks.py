@@ -3,8 +3,8 @@
     A ends ─ release ─> the lock is free ─ the journal: who is next? B ─ event ─> B asks for its target, and starts
 
 The event comes after the release, so the woken deployment finds the lock free. Everything between may fail or be
-repeated: a process that dies there is run again by its engine and releases again; an event that is lost costs the wait
-of B's own timer (activities.py); one that is repeated or wrong costs one look at the journal.
+repeated. If the process dies there, the engine runs the activity again, which releases again. If the event is lost, B
+waits for its own timer (activities.py). If it is repeated or wrong, B looks at the journal once more.
 """
 
 import json

@@ -66,7 +66,7 @@ DEFINITION_PART = "definition.json"
 
 
 def named_by_maker(item_type: str) -> Companion | None:
-    """Return the companion that the definition of an item of this type names; None if it names none."""
+    """Return the companion that the definition of an item of this type names; None if it does not name one."""
     return next((each for each in COMPANIONS.get(item_type, ()) if each.member), None)
 
 

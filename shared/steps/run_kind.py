@@ -2,8 +2,8 @@
 
 A run differs from every other resource in three ways, for which the engine asks a `RunKind` (saga/step/runs.py):
 
-- nothing marks it. After a lost response only the list of runs can show whether it began, so the runs that existed
-  before are written with the intent, and a new one is taken for the step's;
+- nothing marks it. After a lost response only the list of runs can show whether it began. So the runs that existed
+  before are written with the intent, and a new run is taken for the step's;
 - a second create would run it a second time, so it is created again only if the manifest allows that;
 - it goes on while nobody waits for it, so a step that stops waiting stops the run.
 """

@@ -24,9 +24,10 @@ def stamped(
 ) -> Iterator[Found]:
     """Yield the companions whose names have a time, of those that nobody touched.
 
-    A span of time in which makers were created must contain no more candidates than makers, touched ones included. With
-    one more, nobody can decide which of them is foreign: the touched one may be the companion. Nor can anybody decide
-    it later, when somebody has deleted or renamed one of them: the makers of such a span are marked (`doubted`).
+    Of a span of time in which makers were created, the candidates, touched ones included, must not outnumber the
+    makers. With one more, nobody can decide which of them is foreign: the touched one may be the companion. Nor can
+    anybody decide it later, when somebody has deleted or renamed one of them: the makers of such a span are marked
+    (`doubted`).
     """
     for own, companion in _stamped_slots(makers):
         spans = _spans(own, companion)

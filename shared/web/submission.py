@@ -37,8 +37,9 @@ FOLLOW_SECONDS = 2
 REPEAT_SECONDS = 5.0
 """Delay of the queue's copy of a submission: by then it is journaled, unless this process has died."""
 UNPROVEN_SECONDS = 120.0
-"""The same delay if the queue proves nobody: the copy then only completes what is journaled, so it must come later than
-any answer (a web app's requests end after 230 s only if nothing is sent; the journal is written in seconds)."""
+"""The same delay if a message on the queue proves no identity (QUEUE_NEEDS_IDENTITY). The copy then only completes what
+is journaled, so it must come after the answer to the request. The journal is written in seconds; Azure ends a request
+without an answer only after 230 s."""
 
 
 def submit_deployment(request: Request, backend: Backend) -> Reply:

@@ -2,8 +2,8 @@
 
 `verify` is pure. Its evidence is the entries, the current rows (none after retention, which keeps the audit), the head
 of the notes, and the rows that the store would write differently. shared/domain/audit.py draws what the hashes bind.
-A row that changed without a move since its last entry (an attempt counted, an operation polled) is compared with its
-own digest and with its last entry's state; every other row is compared with the digest in its last entry.
+A row is compared with the digest in its last entry. If it changed without a move since that entry (an attempt was
+counted, an operation polled), it is compared with its own digest, and its state with that of the entry.
 replay.py checks each chain, deployment_checks.py the whole deployment.
 """
 

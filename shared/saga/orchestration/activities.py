@@ -109,9 +109,9 @@ def record_failure(services: Services, deployment_id: str) -> View:
 def begin_compensation(services: Services, locks: Locks, deployment_id: str) -> View:
     """Move RUNNING to COMPENSATING (to HELD, or to FAILED if rollback is off), once nothing is in flight.
 
-    The order matters. The header says already that the deployment is rolled back, so no delivery that reads it starts
-    a step; then every row that is still pending is skipped, by conditional writes that a delivery which read the
-    header earlier would make fail; only when neither pending nor moving rows are left does the header move.
+    The order matters. The header already says that the deployment is rolled back, so no delivery that reads it starts
+    a step. Then every row that is still pending is skipped by a conditional write, which fails if a delivery that
+    read the header earlier has written the row. The header moves only when neither pending nor moving rows are left.
     """
     for _ in range(_RACES):
         header = services.journal.header(deployment_id)

@@ -63,10 +63,10 @@ def has_begun(row: StepRecord) -> bool:
 def next_round(rows: Sequence[StepRecord], progress: Progress, now: datetime, policy: EnginePolicy) -> float:
     """Return in how many seconds the watchdog comes again.
 
-    It comes when the first claim ends that nobody renews, so that a dead worker is noticed then; after
-    `watchdog_seconds` if a message may be lost; and after `watchdog_max_seconds` while every step in flight waits for a
-    delivery that is due later: one that a person decides, or that Fabric told when to come back. With thousands of rows
-    it does not come more often than after `watchdog_seconds`."""
+    It comes when the first claim ends that nobody renews, because a dead worker is noticed then. If a message may be
+    lost, it comes after `watchdog_seconds`. If every step in flight waits for a person, or for a delivery at a time
+    that Fabric named, it comes after `watchdog_max_seconds`. With thousands of rows it does not come more often than
+    after `watchdog_seconds`."""
     in_flight = {*progress.sent, *(row.ordinal for row in rows if row.claim is not None)}
     rounds = [_seconds_to_look(rows[i], now, policy) for i in in_flight]
     least = min(policy.watchdog_seconds, len(rows) / _ROWS_A_SECOND)

@@ -39,8 +39,8 @@ class _Block:
 class HeartbeatThread:
     """The port Heartbeat. The thread is started by the first block and ends with the process.
 
-    A beat that raises is logged and called again at its next time: storage that fails for a moment must not cost the
-    lease. The beats of all blocks share the thread, so one that is slow delays the others.
+    A beat that raises is logged, and called again when it is due next: the lease must not be lost because storage fails
+    for a moment. The beats of all blocks share the thread, so one that is slow delays the others.
     """
 
     def __init__(self) -> None:

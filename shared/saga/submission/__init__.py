@@ -1,1 +1,1 @@
-"""From a message to an accepted deployment in the journal."""
+"""Makes an accepted deployment in the journal of a message."""

@@ -98,7 +98,7 @@ def test_progress_starts_nothing_after_a_failure(needs: list[list[int]], seed: i
 
 @given(needs=graphs(), seed=st.integers(0, 2**32), direction=st.sampled_from(Direction))
 def test_progress_is_the_same_after_json(needs: list[list[int]], seed: int, direction: Direction) -> None:
-    """It makes the same decisions."""
+    """Progress that passed through JSON makes the same decisions."""
     chance = random.Random(seed)
     progress = Progress(needs, [chance.choice(list(S)) for _ in needs], direction, chance.random() < 0.5)
     progress.sent = {i for i in range(len(needs)) if chance.random() < 0.3}

@@ -2,7 +2,7 @@
 
 Source: recordings of microsoft/fabric-cli, the published OpenAPI; the limit of 20 schedules is Fabric's documentation.
 Assumed: the definition part `.schedules` adds its schedules when the definition is put, and replaces those that an
-earlier part added.
+earlier part added; a pipeline's job is `Execute` there and in its own collection, and `Pipeline` in the API of jobs.
 """
 
 import json
@@ -24,6 +24,8 @@ _NEEDED: dict[str, tuple[str, ...]] = {
 }
 _BASE = ("startDateTime", "endDateTime", "localTimeZoneId")
 _PART = ".schedules"
+_OTHER_NAMES = {"pipeline": "execute"}
+"""Job types with two names."""
 
 
 @dataclass
@@ -43,7 +45,11 @@ class Schedules:
 
     def of(self, job_type: str) -> list[Schedule]:
         """Return the schedules of a job type; its case does not matter."""
-        return [s for s in self.by_id.values() if s.job_type.lower() == job_type.lower()]
+        return [s for s in self.by_id.values() if _same_job(s.job_type) == _same_job(job_type)]
+
+
+def _same_job(job_type: str) -> str:
+    return _OTHER_NAMES.get(job_type.lower(), job_type.lower())
 
 
 def checked(body: Body) -> Body:
@@ -84,10 +90,13 @@ def _in_part(data: bytes) -> Iterator[tuple[str, Body]]:
 def take_from(world: World, item: Item, definition: Any) -> None:
     """Replace the schedules of the item's earlier definition by those of the part `.schedules`, if there is one.
 
+    Without the part they stay; with the setting `schedules_need_their_part`, all schedules of the item are deleted.
     Raises ApiError 400, and then changes nothing.
     """
     data = parts_in(definition).get(_PART)
     if data is None:
+        if world.settings.schedules_need_their_part:
+            item.part(Schedules).by_id.clear()
         return
     wanted = [(job_type, checked(body)) for job_type, body in _in_part(data)]
     held = item.part(Schedules).by_id

@@ -28,6 +28,7 @@ class SimulatorSettings:
     companion_seconds: float = 0.0
     item_recovery: bool = False
     refuse_dangling_references: bool = False
+    schedules_need_their_part: bool = False
 
 
 def check(changes: Any) -> None:
@@ -80,4 +81,5 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "job_retry_seconds": _SECONDS,
     "item_recovery": ("true or false", lambda v: isinstance(v, bool)),
     "refuse_dangling_references": ("true or false", lambda v: isinstance(v, bool)),
+    "schedules_need_their_part": ("true or false", lambda v: isinstance(v, bool)),
 }

@@ -16,7 +16,8 @@ from shared.domain.ports import Expanded, Fabric
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
 from shared.steps import items
-from shared.steps.item import ItemKind, check_definition, parts_of, wire_definition
+from shared.steps.definition_parts import parts_of, wire_definition
+from shared.steps.item import ItemKind, check_definition
 from shared.steps.item_actions import EnvironmentPublishKind, publish_call
 from shared.steps.kind import WORKSPACE_ID, Call, IfExists, Snapshot, check_if_exists, check_name
 from shared.steps.marker import check_description

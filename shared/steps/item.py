@@ -2,18 +2,18 @@
 
 import base64
 import binascii
-import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from shared.domain.field_schema import REFERENCE, given
 from shared.domain.fields import Fields, Words
-from shared.domain.json import JsonObject, as_list, as_object, canonical
+from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.repository import normalise
-from shared.steps import definitions, eventhouse, items
+from shared.steps import definitions, eventhouse, items, schedules
+from shared.steps.definition_parts import is_as_asked, unwrapped, wire_definition
 from shared.steps.kind import (
     ANY_TYPE,
     WORKSPACE_ID,
@@ -28,10 +28,6 @@ from shared.steps.kind import (
 from shared.steps.makers import Found, Own
 from shared.steps.marker import check_description, keep_marker, with_marker
 
-PLATFORM = ".platform"
-"""The part with name and type in Fabric's source-control format. Fabric ignores it by default."""
-SCHEDULES = ".schedules"
-"""The part with the schedules of an item, which Fabric takes on and does not have to return."""
 _PART = {"path": "notebook-content.py", "text": "print('sales')"}
 _GIVEN_BY_FOLDER = ("type", "displayName", "description", "definition", "creationPayload", "ifExists")
 
@@ -150,7 +146,7 @@ class ItemKind(items.InWorkspace):
         """Return the fields that differ. The definition counts as different until it has been read."""
         changed = ["description"] if items.description_differs(spec, found.image) else []
         present = as_object(found.image.get("definition"))
-        if "definition" in spec and (present is None or not _is_as_asked(spec, present)):
+        if "definition" in spec and (present is None or not is_as_asked(spec, present)):
             changed.append("definition")
         return changed
 
@@ -175,7 +171,9 @@ class ItemKind(items.InWorkspace):
                 "so it could not be restored"
             )
             raise NoBeforeImageError(message, call="getDefinition")
-        return {**found.image, "definition": _in_format(spec, definition)}
+        place, item = found.resource.parent_id or "", found.resource
+        more = schedules.captured(fabric, place, item.id, item.type, spec["definition"])
+        return {**found.image, "definition": _in_format(spec, definition), **more}
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
         """Return POST /items, or updateDefinition and PATCH."""
@@ -218,15 +216,35 @@ class ItemKind(items.InWorkspace):
         before = intent.before or {}
         calls: list[Call] = []
         if "definition" in spec and before.get("definition"):
-            calls.append(_update_definition(spec, found.resource.id, before["definition"]))
+            calls += self.definition_calls(spec, before, found)
         if items.description_differs(spec, before):
             calls.append(items.description_call(spec["workspaceId"], found.resource.id, before["description"]))
         return calls
 
+    def completed(self, fabric: Fabric, intent: Intent, found: Snapshot) -> Snapshot:
+        """Return the item with its present schedules if an update may have changed them. Raises FabricError."""
+        if not schedules.may_change(intent.before or {}):
+            return found
+        item = found.resource
+        present = schedules.of_item(fabric, item.parent_id or "", item.id, item.type)
+        return Snapshot(item, {**found.image, "schedules": present})
+
+    def definition_calls(self, spec: JsonObject, before: JsonObject, found: Snapshot) -> list[Call]:
+        """Return the calls that restore the definition of a before-image and then the schedules.
+
+        The definition comes first, because it is the one that Fabric may continue as an operation.
+        """
+        call = _update_definition(spec, found.resource.id, before["definition"])
+        if not schedules.may_change(before):
+            return [call]
+        present = as_list(found.image.get("schedules")) or []
+        more = schedules.restored(spec["workspaceId"], found.resource.id, spec["type"], before, present)
+        return [replace(call, decides_next=True), *more]
+
 
 def _update_calls(spec: JsonObject, before: JsonObject, item_id: str) -> list[Call]:
     calls: list[Call] = []
-    if "definition" in spec and not _is_as_asked(spec, as_object(before.get("definition")) or {}):
+    if "definition" in spec and not is_as_asked(spec, as_object(before.get("definition")) or {}):
         calls.append(_update_definition(spec, item_id, wire_definition(spec["definition"], spec["type"])))
     if items.description_differs(spec, before):
         text = keep_marker(spec["description"], before.get("description", ""))
@@ -307,90 +325,7 @@ def _read_part(part: Fields) -> tuple[str, Any, Any]:
 
 def _is_base64(payload: Any) -> bool:
     try:
-        base64.b64decode(_unwrapped(payload), validate=True)
+        base64.b64decode(unwrapped(payload), validate=True)
     except (AttributeError, TypeError, ValueError, binascii.Error):
         return False
     return True
-
-
-def _unwrapped(payload: str) -> str:
-    """Return base64 without line ends and spaces: most tools wrap it, Fabric accepts one line."""
-    return "".join(payload.split())
-
-
-def wire_definition(definition: JsonObject, item_type: str = "") -> JsonObject:
-    """Return the definition as it is sent: each part in base64, and the format if it is not the type's default."""
-    parts = [
-        {"path": part["path"], "payload": _payload(part), "payloadType": "InlineBase64"} for part in definition["parts"]
-    ]
-    chosen = definitions.format_of(item_type, definition)
-    return {"parts": parts, **({"format": chosen} if chosen else {})}
-
-
-def _payload(part: JsonObject) -> str:
-    """Return a part's content in base64; `.platform` without its description.
-
-    Fabric takes the description of a new item from there if the request has none (recorded). Which of two wins is not
-    known, and the request's contains the marker.
-    """
-    payload = _encoded(part)
-    return _without_description(payload) if part["path"] == PLATFORM else payload
-
-
-def _without_description(payload: str) -> str:
-    try:
-        platform: Any = json.loads(base64.b64decode(payload))
-        del platform["metadata"]["description"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return payload  # not there, or not a .platform that Fabric can read either
-    return base64.b64encode(json.dumps(platform, indent=2, ensure_ascii=False).encode()).decode()
-
-
-def _encoded(part: JsonObject) -> str:
-    payload = part.get("payload")
-    return _unwrapped(payload) if payload is not None else base64.b64encode(part["text"].encode()).decode()
-
-
-def _is_as_asked(spec: JsonObject, present: JsonObject) -> bool:
-    """Return True if Fabric has the wanted definition, apart from what it rewrites by itself.
-
-    Schedules are compared only if Fabric returns them.
-    """
-    sent, live = parts_of(spec["definition"]), parts_of(present)
-    if SCHEDULES in live and SCHEDULES in sent and not same_definition(*map(_schedules, (spec["definition"], present))):
-        return False
-    return not normalise.changes(spec["type"], sent, live)
-
-
-def _schedules(definition: JsonObject) -> JsonObject:
-    return {"parts": [part for part in as_list(definition.get("parts")) or [] if part["path"] == SCHEDULES]}
-
-
-def parts_of(definition: JsonObject) -> dict[str, bytes]:
-    return {part["path"]: _decoded(_payload(part)) for part in as_list(definition.get("parts")) or []}
-
-
-def same_definition(wanted: JsonObject, present: JsonObject) -> bool:
-    """Return True if two definitions are equal, apart from `.platform` and the order and spacing of JSON."""
-    return _contents(wanted) == _contents(present)
-
-
-def _contents(definition: JsonObject) -> dict[str, str | bytes]:
-    contents: dict[str, str | bytes] = {}
-    for part in as_list(definition.get("parts")) or []:
-        if part["path"] == PLATFORM:
-            continue
-        raw = _decoded(_payload(part))
-        try:
-            contents[part["path"]] = canonical(json.loads(raw))
-        except (ValueError, RecursionError):
-            contents[part["path"]] = raw.replace(b"\r\n", b"\n")
-    return contents
-
-
-def _decoded(payload: str) -> bytes:
-    """Return the bytes of a payload; if it is not base64, those of its text."""
-    try:
-        return base64.b64decode(payload)
-    except ValueError:
-        return payload.encode()

@@ -72,7 +72,8 @@ class Call:
     404 to it means that it took effect before, as that to a deletion. `is_looked_for` is True for a call of a
     compensation that is in the list only while a look shows that it is needed, so it is not counted. `folder_id`
     is the folder that it moves an item into: if that was deleted meanwhile, a compensation moves the item to the top of
-    the workspace.
+    the workspace. After a call that
+    `decides_next`, another delivery looks again and makes the others.
     """
 
     method: str
@@ -84,6 +85,7 @@ class Call:
     may_be_done: bool = False
     is_looked_for: bool = False
     folder_id: str = ""
+    decides_next: bool = False
 
 
 @dataclass(frozen=True)
@@ -234,6 +236,10 @@ class StepKind(KindRules, Protocol):
         """
         ...
 
+    def completed(self, fabric: Fabric, intent: Intent, found: Snapshot) -> Snapshot:
+        """Return what was located with what else `compensate` must know of it now. Raises FabricError."""
+        ...
+
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         """Return the calls that delete what was created, or restore the before-image of what was updated.
 
@@ -289,6 +295,9 @@ class ResourceKind:
 
     def check_compensated(self, fabric: Fabric, spec: JsonObject, resource: Resource, calls: Sequence[Call]) -> None:
         """Do nothing: the calls have had their effects when Fabric answers."""
+
+    def completed(self, fabric: Fabric, intent: Intent, found: Snapshot) -> Snapshot:
+        return found
 
 
 class ElsewhereKind:

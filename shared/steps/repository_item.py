@@ -24,8 +24,9 @@ from shared.repository import normalise
 from shared.repository.model import Ref
 from shared.repository.model_json import from_json, to_json
 from shared.repository.render import RenderError, render
-from shared.steps import items, lookups, restorable
-from shared.steps.item import PLATFORM, ItemKind
+from shared.steps import items, lookups, restorable, schedules
+from shared.steps.definition_parts import PLATFORM
+from shared.steps.item import ItemKind
 from shared.steps.item_actions import publish_call
 from shared.steps.kind import Call, Details, IfExists, NotYetError, Recall, Snapshot, VerificationError, usable
 from shared.steps.marker import keep_marker, with_marker
@@ -138,6 +139,7 @@ class RepositoryItemKind(ItemKind):
         if "template" in spec and not _is_as_sent(spec, found):
             present = as_object(image.get("definition"))
             is_same = "definition" in spec and present is not None and not _differences(spec, present)
+            is_same = is_same and schedules.are_as_sent(spec["type"], spec["definition"], image)
             if not is_same or spec["unchanged"] == Unchanged.REDEPLOY:
                 changed.append("definition")
         return changed
@@ -156,6 +158,8 @@ class RepositoryItemKind(ItemKind):
         changes = _differences(spec, present)
         lines = [line for each in changes for line in normalise.lines(spec["type"], each, sent, live)]
         files = tuple(f"{each.path} {each.change}" for each in changes)
+        if not schedules.are_as_sent(spec["type"], spec["definition"], found.image):
+            files += (f"{schedules.PART} changed",)
         return Details(files, tuple(lines), restorable.of_update(spec["type"]).value)
 
     def capture(
@@ -224,7 +228,7 @@ class RepositoryItemKind(ItemKind):
         changed = self.changes(spec, image)
         calls: list[Call] = []
         if before.get("definition") and "definition" in changed:
-            calls.append(self.definition_call(spec, found.resource.id, before["definition"]))
+            calls += self.definition_calls(spec, before, found)
             if spec["type"] == "Environment":  # its definition is only staged; operations come before other calls
                 calls.append(publish_call(spec["workspaceId"], found.resource.id))
         old = {

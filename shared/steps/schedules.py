@@ -1,14 +1,34 @@
-"""The schedules of an item's jobs: the calls to Fabric that read them and switch them off and on.
+"""The schedules of an item's jobs: the calls to Fabric that read them, switch them off and on, and restore them.
 
-Source: published OpenAPI (job scheduler); recordings of microsoft/fabric-cli.
+A definition may contain schedules, in the part `.schedules`. Fabric makes them when it takes the definition, with new
+ids, and does not have to return the part. Reports differ on whether a definition without the part deletes those that
+there are. So a rollback first restores the definition, and then compares the schedules with those before the update.
+
+Source: published OpenAPI (job scheduler); recordings of microsoft/fabric-cli; reports of users of fabric-cicd (#560,
+#655, #688).
 """
 
-from collections.abc import Iterable
+import base64
+import json
+import logging
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
 
-from shared.domain.json import JsonObject
+from shared.domain.errors import FabricAuthError, FabricNotFoundError, FabricRefusedError
+from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.ports import Fabric
 from shared.steps.kind import Call
 
+log = logging.getLogger(__name__)
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+_TO_SECOND = len("2026-01-01T00:00:00")
+PART = ".schedules"
+"""The part with the schedules of an item, which Fabric takes on and does not have to return."""
+_FIELDS = ("schedules", "sentSchedules")
+"""The fields of a before-image: the schedules of the item, and those of the wanted definition."""
 JOBS: dict[str, str] = {
     "Notebook": "RunNotebook",
     "DataPipeline": "Pipeline",
@@ -42,6 +62,113 @@ def switched(
         for each in schedules
         if each.get("enabled") is True and "configuration" in each
     ]
+
+
+def in_definition(definition: JsonObject) -> list[JsonObject]:
+    """Return the schedules that a definition contains; an empty list if it has none that can be read."""
+    found: list[JsonObject] = []
+    for part in as_list(definition.get("parts")) or []:
+        if part["path"] == PART:
+            found += [as_object(row) or {} for row in _rows(part)]
+    return found
+
+
+def _rows(part: JsonObject) -> list[Any]:
+    try:
+        text = base64.b64decode(part["payload"]) if part.get("payload") is not None else part["text"]
+        return as_list(json.loads(text)["schedules"]) or []
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return []  # Fabric reports what is wrong with it
+
+
+def captured(fabric: Fabric, workspace_id: str, item_id: str, item_type: str, wanted: JsonObject) -> JsonObject:
+    """Return the fields of a before-image that `restored` needs; none for a type of item that has no schedules.
+
+    Raises FabricError, but not if Fabric refuses the list: an update must not need more than it did before.
+    """
+    if item_type not in JOBS:
+        return {}
+    try:
+        present = of_item(fabric, workspace_id, item_id, item_type)
+    except (FabricRefusedError, FabricAuthError, FabricNotFoundError) as error:
+        log.warning("the schedules of %s %s cannot be read, so a rollback leaves them: %s", item_type, item_id, error)
+        return {"schedules": None}
+    return {"schedules": present, "sentSchedules": in_definition(wanted)}
+
+
+def may_change(before: JsonObject) -> bool:
+    """Return True if an update of the definition may have changed schedules."""
+    return any(before.get(name) for name in _FIELDS)
+
+
+def restored(
+    workspace_id: str, item_id: str, item_type: str, before: JsonObject, present: Iterable[JsonObject]
+) -> list[Call]:
+    """Return the calls that lead from the present schedules to those of the before-image.
+
+    A schedule that Fabric made anew from the definition counts as the old one with the same plan, or else gets the plan
+    of one that is gone. A schedule that neither the before-image nor the definition has belongs to somebody else, and
+    stays.
+    """
+    path = _path(workspace_id, item_id, JOBS[item_type])
+    sent: list[JsonObject] = before["sentSchedules"]
+    kept, gone, others = _paired(before["schedules"], present, lambda old, row: old["id"] == row["id"])
+    anew, gone, others = _paired(gone, others, lambda old, row: _body(old)["configuration"] == row.get("configuration"))
+    made = [row for row in others if any(_is_planned_as(row, each) for each in sent)]
+    reused, gone, made = _paired(gone, made, lambda old, row: True)
+    changed = [(old, row) for old, row in (*kept, *anew, *reused) if _body(old) != _body(row)]
+    calls = [
+        *(Call("PATCH", f"{path}/{row['id']}", "schedule", _body(old)) for old, row in changed),
+        *(Call("POST", path, "schedule", _body(old)) for old in gone),
+        *(Call("DELETE", f"{path}/{row['id']}", "schedule", may_be_done=True) for row in made),
+    ]
+    return [replace(call, is_looked_for=True) for call in calls]
+
+
+def _paired(
+    old: Iterable[JsonObject], present: Iterable[JsonObject], is_pair: Callable[[JsonObject, JsonObject], bool]
+) -> tuple[list[tuple[JsonObject, JsonObject]], list[JsonObject], list[JsonObject]]:
+    """Return pairs of an old and a present schedule, and what is left of both."""
+    pairs: list[tuple[JsonObject, JsonObject]] = []
+    alone, left = list[JsonObject](), list(present)
+    for row in old:
+        held = next((each for each in left if is_pair(row, each)), None)
+        if held is None:
+            alone.append(row)
+        else:
+            pairs.append((row, held))
+            left = [each for each in left if each is not held]
+    return pairs, alone, left
+
+
+def are_as_sent(item_type: str, wanted: JsonObject, image: JsonObject) -> bool:
+    """Return True if an item has each schedule of the wanted definition, on or off as there.
+
+    False, if they are not in the image; True, if Fabric refuses to show them.
+    """
+    sent = in_definition(wanted)
+    if not sent or item_type not in JOBS:
+        return True
+    if "schedules" in image and image["schedules"] is None:
+        return True
+    present = [as_object(row) or {} for row in as_list(image.get("schedules")) or []]
+    pairs, missing, _ = _paired(sent, present, lambda row, each: _is_planned_as(each, row))
+    return not missing and all(row.get("enabled") == each.get("enabled") for row, each in pairs)
+
+
+def _is_planned_as(shown: JsonObject, sent: JsonObject) -> bool:
+    """Return True if a schedule as Fabric shows it has the plan of one in a definition; Fabric may add to it."""
+    wanted, found = as_object(sent.get("configuration")) or {}, as_object(shown.get("configuration")) or {}
+    return {name: _seconds(wanted[name]) for name in wanted} == {name: _seconds(found.get(name)) for name in wanted}
+
+
+def _seconds(value: Any) -> Any:
+    """Return a value; of a time, the part up to the second, because Fabric may write fractions and a zone after it."""
+    return value[:_TO_SECOND] if isinstance(value, str) and _TIME.match(value) else value
+
+
+def _body(row: JsonObject) -> JsonObject:
+    return {"enabled": row.get("enabled"), "configuration": row.get("configuration")}
 
 
 def _path(workspace_id: str, item_id: str, job: str) -> str:

@@ -18,6 +18,7 @@ PLATFORM_SCHEMA = (
     "https://developer.microsoft.com/json-schemas/fabric/gitIntegration/platformProperties/2.0.0/schema.json"
 )
 DEV_LAKEHOUSE, DEV_ENDPOINT = "dddddddd-0000-4000-8000-000000000001", "dev.datawarehouse.fabric.microsoft.com"
+CONNECTION = "dddddddd-0000-4000-8000-00000000000c"
 DEV_DATAFLOW, DEV_WORKSPACE = "dddddddd-0000-4000-8000-000000000002", "dddddddd-0000-4000-8000-000000000003"
 
 
@@ -73,7 +74,7 @@ def build(root: Path) -> None:
 
 
 def _shortcut(name: str, target: str) -> dict[str, Any]:
-    one_lake = {"path": f"Tables/{name}", "itemId": target, "workspaceId": ZERO_ID}
+    one_lake = {"path": "Tables", "itemId": target, "workspaceId": ZERO_ID}
     return {"name": name, "path": "/Tables", "target": {"type": "OneLake", "oneLake": one_lake}}
 
 
@@ -92,7 +93,8 @@ def _data_stores(root: Path) -> None:
         },
         description="Raw data, as it arrives",
     )
-    external = {"name": "ext", "path": "/Files", "target": {"type": "AdlsGen2", "adlsGen2": {"url": "https://dev.dfs"}}}
+    account = {"url": "https://dev.dfs", "location": "https://dev.dfs", "subpath": "/raw", "connectionId": CONNECTION}
+    external = {"name": "ext", "path": "/Files", "target": {"type": "AdlsGen2", "adlsGen2": account}}
     item(
         root,
         "Data/Silver.Lakehouse",

@@ -6,6 +6,7 @@ is rolled back). Its calls are counted in a run without faults; then each fault 
 
 import base64
 import copy
+import json
 import re
 import sys
 from collections import Counter
@@ -23,6 +24,7 @@ from local.fabric_simulator.git_sync import GitLink
 from local.fabric_simulator.item_connections import Bindings
 from local.fabric_simulator.jobs import Jobs
 from local.fabric_simulator.publishing import Publishing
+from local.fabric_simulator.schedules import Schedule, Schedules
 from local.fabric_simulator.shortcuts import OneLakePaths
 from local.fabric_simulator.spark_pools import Spark
 from local.fabric_simulator.store import Workspace
@@ -33,7 +35,7 @@ from shared.domain.ports.deployed import SHORTCUT, identity_of
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DEPLOYMENT_ENDED
 from shared.steps import KINDS
-from shared.steps.item import PLATFORM
+from shared.steps.definition_parts import PLATFORM
 from tests.fakes import MemoryBlobs
 from tests.simulation import git_branches, repositories
 from tests.simulation.edges import IDENTITY, WORKSPACE, own_role
@@ -73,6 +75,8 @@ class Scenario:
     has_workspace: bool = True
     capacity: str | None = None
     has_shortcut: bool = False
+    has_schedule: bool = False
+    """True if the definition of the first item contained a schedule, which a person then switched on."""
     is_bound: bool = False
     is_tagged: bool = False
     """True if the workspace is in the first domain and has the first tag."""
@@ -85,6 +89,22 @@ class Scenario:
     """The items were created by an earlier deployment of the step, a repository that does not contain them now."""
 
 
+_PLAN: dict[str, Any] = {
+    "type": "Daily",
+    "startDateTime": "2026-01-01T00:00:00",
+    "endDateTime": "2030-01-01T00:00:00",
+    "localTimeZoneId": "UTC",
+    "times": ["04:00"],
+}
+
+
+def _planned(*times: str) -> dict[str, Any]:
+    """Return the definition of a pipeline with a schedule, switched off, for each time."""
+    rows = [{"enabled": False, "jobType": "Execute", "configuration": {**_PLAN, "times": [time]}} for time in times]
+    parts = {"pipeline-content.json": {"properties": {}}, ".schedules": {"schedules": rows}}
+    return {"parts": [{"path": path, "text": json.dumps(content)} for path, content in parts.items()]}
+
+
 def _step(kind: str, **spec: Any) -> dict[str, Any]:
     return {"id": "it", "kind": kind, "with": spec}
 
@@ -92,6 +112,12 @@ def _step(kind: str, **spec: Any) -> dict[str, Any]:
 _EARLIER = datetime(2026, 1, 1, tzinfo=UTC)
 _PLACE = {"displayName": "sales", "ifExists": "update"}
 _LAKE = {"workspaceId": WORKSPACE, "displayName": "lake"}
+_RUNS = {"workspaceId": WORKSPACE, "type": "DataPipeline", "displayName": "run", "ifExists": "update"}
+_RUN_THERE = {
+    "type": "DataPipeline",
+    "displayName": "run",
+    "definition": {"parts": [{"path": "pipeline-content.json", "payload": "e30=", "payloadType": "InlineBase64"}]},
+}
 _BOOK = {"workspaceId": WORKSPACE, "type": "Notebook", "displayName": "book"}
 _FLOW = {"workspaceId": WORKSPACE, "type": "Dataflow", "displayName": "flow"}
 _TWIN = {"workspaceId": WORKSPACE, "type": "DigitalTwinBuilder", "displayName": "twin"}
@@ -225,6 +251,11 @@ SCENARIOS = (
         _step("item", **_BOOK, definition=_NEW, description="new", ifExists="update"),
         ({"type": "Notebook", "displayName": "book", "description": "old", "definition": _OLD},),
     ),
+    Scenario("item, given schedules", _step("item", **_RUNS, definition=_planned("05:00", "06:00")), (_RUN_THERE,)),
+    Scenario(
+        "item, rescheduled", _step("item", **_RUNS, definition=_planned("05:00")), (_RUN_THERE,), has_schedule=True
+    ),
+    Scenario("item, unscheduled", _step("item", **_RUNS, definition=_planned()), (_RUN_THERE,), has_schedule=True),
     Scenario("item with companions that stay, created", _step("item", **_FLOW)),
     Scenario("item with companions named after it, created", _step("item", **_TWIN), has_workspace=False),
     Scenario("folder, created", _step("folder", **_IN)),
@@ -302,6 +333,8 @@ def prepared(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None
         put_listed(world, scenario.was_listed)
     if scenario.is_behind:
         git_branches.put_behind(world.model, next(iter(world.model.store.workspaces)), BRANCH)
+    if scenario.has_schedule:
+        put_schedule(world)
     steps: list[dict[str, Any]] = [{"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}}, scenario.step]
     if scenario.step["kind"] == "workspace":
         steps = [scenario.step]
@@ -367,6 +400,13 @@ def put_listed(world: World, key: str) -> None:
         world.deployed.put([DeployedItem(workspace.id, *names, *note)])
 
 
+def put_schedule(world: World) -> None:
+    """Put a schedule that is on into the first item, as if its definition had contained it."""
+    for workspace in world.model.store.workspaces.values():
+        shown: dict[str, Any] = {"id": PRINCIPAL, "enabled": True, "configuration": _PLAN}
+        next(iter(workspace.items.values())).part(Schedules).by_id[PRINCIPAL] = Schedule("Execute", shown, True)
+
+
 def settings_of(workspace: Workspace) -> list[Any]:
     """Return what the kinds of settings can change in a workspace."""
     tagged = [(i.name, sorted(t["displayName"] for t in shown(i))) for i in workspace.items.values() if shown(i)]
@@ -379,6 +419,8 @@ def settings_of(workspace: Workspace) -> list[Any]:
         for i in workspace.items.values()
         for source, bound in i.part(Bindings).by_source.items()
     )
+    plans = [each.shown for i in workspace.items.values() for each in i.part(Schedules).by_id.values()]
+    links += sorted(str((plan["enabled"], plan["configuration"])) for plan in plans)
     link = workspace.part(GitLink).link
     links += [link.is_initialized] if link else []
     published = [
@@ -421,7 +463,7 @@ def outcome(world: World) -> Outcome:
         if c["method"] == "POST"
         and c["effect"]
         and not re.search(
-            r"Definition|Capacity|Domain|Tags|/(move|publish|shortcuts|bindConnection|initializeConnection|updateFromGit)$",
+            r"Definition|Capacity|Domain|Tags|/(move|publish|shortcuts|schedules|bindConnection|initializeConnection|updateFromGit)$",
             c["path"],
         )
     )

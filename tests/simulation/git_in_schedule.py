@@ -14,7 +14,7 @@ from local.fabric_simulator import control
 from local.fabric_simulator.bulk import root_of
 from local.fabric_simulator.folders import Folders
 from shared.domain.states import DeploymentState, IntentAction, StepState
-from shared.steps.item import PLATFORM
+from shared.steps.definition_parts import PLATFORM
 from tests.simulation import git_branches
 from tests.simulation.edges import own_role
 from tests.simulation.fault_table import BRANCH

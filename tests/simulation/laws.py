@@ -15,7 +15,7 @@ from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, STEP_SETTLED, DeploymentState, IntentAction, StepState
 from shared.saga.audit import verify
 from shared.saga.notify.delivery import Unwritten, find
-from shared.steps.item import same_definition
+from shared.steps.definition_parts import same_definition
 from shared.steps.marker import has_marker, without_marker
 from shared.steps.orphans import OrphansKind
 from tests.simulation.edges import IDENTITY

@@ -9,6 +9,7 @@ from typing import Any
 
 from local.fabric_simulator import control, definitions
 from local.fabric_simulator.catalogue import NO_DEFINITION
+from local.fabric_simulator.connections import Connection, Connections
 from local.fabric_simulator.folders import Folders
 from local.fabric_simulator.publishing import settled
 from local.fabric_simulator.schedules import Schedule, Schedules
@@ -16,7 +17,8 @@ from local.fabric_simulator.shortcuts import OneLakePaths
 from local.fabric_simulator.spark_pools import Spark
 from local.fabric_simulator.store import Item, Workspace
 from shared.domain.messages import Direction, StepMessage
-from tests.simulation.edges import own_role
+from tests.differential.all_types import CONNECTION
+from tests.simulation.edges import IDENTITY, own_role
 from tests.simulation.whole_repository import release
 from tests.simulation.world import World
 
@@ -85,6 +87,8 @@ class RefusingWorld(World):
             {"displayName": "Shared.Data", "roleAssignments": roles, "items": [hub]},
         ]
         control.seed(self.model, {"workspaces": rows})
+        storage = Connection({"id": CONNECTION, "displayName": "storage"}, {IDENTITY: {"role": "Owner"}})
+        self.model.store.part(Connections).by_id[CONNECTION] = storage
         pool = {"id": _POOL, "type": "Workspace", "name": "Big", "nodeFamily": "MemoryOptimized", "nodeSize": "Small"}
         self.workspace.part(Spark).pools[_POOL] = pool
 
@@ -160,7 +164,7 @@ def _fields(world: World, place: Workspace, item: Item, folders: dict[str, str])
         found |= {"published": dict(published.published), "publish": published.state}
     if item.type not in NO_DEFINITION:
         parts = definitions.shown(place, item, None)["definition"]["parts"]
-        found |= {f"part {part['path']}": part["payload"] for part in parts}
+        found |= {f"part {part['path']}": part["payload"] for part in parts if part["path"] != ".schedules"}
     return found
 
 

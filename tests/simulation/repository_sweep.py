@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from local.fabric_simulator.schedules import Schedules
 from tests.simulation.refusing_world import Call, How, Refusal, RefusingWorld, differences, held
 
 PHASES = ("create", "change")
@@ -54,6 +55,8 @@ def prepared(phase: str) -> tuple[RefusingWorld, int]:
     assert world.deploy(1, "first") == "succeeded"
     world.item("Notebook", "Load data").description += " and what a person added"
     world.item("VariableLibrary", "Vars").value_set = "Default value set"
+    [schedule] = world.item("DataPipeline", "Main").part(Schedules).by_id.values()
+    schedule.shown["enabled"] = False
     return world, 2
 
 

@@ -70,7 +70,7 @@ WAYS = ("repository", "item")
 """The kinds of step that deploy a folder."""
 OK = "yes"
 _BALL = {"workspaceId": WORKSPACE, "type": "CrystalBall", "displayName": "ball"}
-_FAILS = {"id": "ball", "kind": "item", "needs": ["content"], "with": _BALL}
+FAILS = {"id": "ball", "kind": "item", "needs": ["content"], "with": _BALL}
 """A step that fails, after everything else."""
 
 
@@ -251,7 +251,7 @@ class Trial:
     def failed(self) -> str:
         """Deploy the item in a deployment that fails after it; everything must be as before."""
         was = self.state()
-        ended = self.deploy(self.step(), _FAILS)
+        ended = self.deploy(self.step(), FAILS)
         rows = [s.record for s in self.world.journal.steps(self.last)]
         if not any(row.intent is not None and row.spec.get("type") == self.item_type for row in rows):
             return f"not tried: {self.problems()}"
@@ -272,25 +272,28 @@ class Trial:
 
     def planned(self) -> str:
         """Plan the deployment of what is there; nothing may be reported as changed, and nothing be changed."""
-        graph, world = compile_manifest(self.manifest(self.step()), KINDS), self.world
         found: list[DryRun] = []
-
-        def plan() -> None:
-            run = dry_run(
-                world.fabric,
-                STEPS,
-                graph,
-                clock=world.clock,
-                sleep=world.clock.advance,
-                parallel=1,
-                recall=deployed.Recalled(world.deployed, graph.target),
-                read=world.blobs.get,
-            )
-            found.append(run)
-
-        wrote = self.writes(plan)
+        wrote = self.writes(lambda: found.append(self.plan()))
         other = [step for step in found[0].steps if step.action not in (Action.UNCHANGED, Action.ADOPT)]
         return "; ".join([*wrote, *(f"{step.action.value}: {', '.join(step.fields)}" for step in other)]) or OK
+
+    def planned_files(self) -> list[str]:
+        """Plan the deployment, and return the files that it would change, each with how."""
+        return [file for step in self.plan().steps for file in step.files]
+
+    def plan(self) -> DryRun:
+        """Plan the deployment of what is there."""
+        graph, world = compile_manifest(self.manifest(self.step()), KINDS), self.world
+        return dry_run(
+            world.fabric,
+            STEPS,
+            graph,
+            clock=world.clock,
+            sleep=world.clock.advance,
+            parallel=1,
+            recall=deployed.Recalled(world.deployed, graph.target),
+            read=world.blobs.get,
+        )
 
     def taken_back(self, deployments: list[tuple[str, State]]) -> str:
         """Roll deployments back, the last one first; after each the workspace must hold what is given."""

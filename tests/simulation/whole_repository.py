@@ -1,10 +1,12 @@
 """A repository with all 31 types and its second release, packed as the command line packs them.
 
 The repository is that of the differential test: items of each type, two cycles, nested folders, parameters that need
-ids, environments, schedules and a variable library. Two steps put shortcuts beside it. Its second release changes a
-line of every item, renames one, moves two, adds two and has one less.
+ids, environments, shortcuts, schedules and a variable library. Two steps put more shortcuts beside it. Its second
+release changes a line of every item, renames one, moves two, schedules one, adds two and has one less; of the
+shortcuts, one leads elsewhere, one is new and one is gone.
 """
 
+import json
 import tempfile
 from dataclasses import dataclass
 from functools import cache
@@ -78,6 +80,11 @@ def build_second(root: Path) -> None:
     for file in sorted((root / GONE).iterdir()):
         file.unlink()
     (root / GONE).rmdir()
+    links = root / "Data/Bronze.Lakehouse/shortcuts.metadata.json"
+    orders, _ = json.loads(links.read_text())  # the second one is gone
+    orders["target"]["oneLake"]["path"] = "Files"
+    all_types.write(links, json.dumps([orders, {**orders, "name": "files", "path": "/Files"}]))
+    all_types.write(root / "Child.DataPipeline" / ".schedules", all_types.SCHEDULES)
     all_types.item(root, "New/Fresh.Notebook", "Notebook", "Fresh", {"notebook-content.py": "x = 1\n"})
     fresh = f'{{"notebook": "{all_types.logical_id("Notebook/Fresh")}"}}'
     all_types.item(root, "Flow/Late.CopyJob", "CopyJob", "Late", {"copyjob-content.json": fresh})

@@ -165,6 +165,7 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: JsonObject) -> Att
         if isinstance(surveyed, Reschedule):
             return surveyed
         intent = surveyed
+    found = d.kind.completed(d.fabric, intent, found)
     calls, moved = d.kind.compensate(spec, intent, found), list[Call]()
     counted = 0
     for call in calls:
@@ -175,6 +176,8 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: JsonObject) -> Att
         reply = _sent(d, call, found.resource.parent_id or "", moved)
         if reply.operation is not None and call.is_followed:
             return _follow(d, call, reply.operation, counted)
+        if call.decides_next:
+            return Reschedule(0.0, changes={"calls_done": counted})
     if calls and (waiting := runs.check_stopped(d, spec, found, len(calls))) is not None:
         return waiting
     d.kind.check_compensated(d.fabric, spec, found.resource, calls)

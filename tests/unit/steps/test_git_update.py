@@ -14,8 +14,8 @@ from shared.domain.records import Intent
 from shared.domain.states import DeploymentState, IntentAction
 from shared.saga.dry_run.changes import Action, StepChange, dry_run
 from shared.steps import KINDS, STEPS
+from shared.steps.definition_parts import PLATFORM
 from shared.steps.git_update import GitUpdateKind
-from shared.steps.item import PLATFORM
 from shared.steps.kind import GuardError, Snapshot
 from tests.simulation import git_branches
 from tests.simulation.edges import WORKSPACE, own_role

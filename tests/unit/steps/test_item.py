@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.steps.item import ItemKind, same_definition, wire_definition
+from shared.steps.definition_parts import same_definition, wire_definition
+from shared.steps.item import ItemKind
 from shared.steps.kind import Snapshot, VerificationError
 from tests.unit.steps.tenant import MARKER, PERSON, Tenant, problems
 

@@ -1,0 +1,97 @@
+"""The parts of an item's definition: as they are sent, and compared with what Fabric returns."""
+
+import base64
+import json
+from typing import Any
+
+from shared.domain.json import JsonObject, as_list, canonical
+from shared.repository import normalise
+from shared.steps import definitions, schedules
+
+PLATFORM = ".platform"
+"""The part with name and type in Fabric's source-control format. Fabric ignores it by default."""
+
+
+def wire_definition(definition: JsonObject, item_type: str = "") -> JsonObject:
+    """Return the definition as it is sent: each part in base64, and the format if it is not the type's default."""
+    parts = [
+        {"path": part["path"], "payload": _payload(part), "payloadType": "InlineBase64"} for part in definition["parts"]
+    ]
+    chosen = definitions.format_of(item_type, definition)
+    return {"parts": parts, **({"format": chosen} if chosen else {})}
+
+
+def _payload(part: JsonObject) -> str:
+    """Return a part's content in base64; `.platform` without its description.
+
+    Fabric takes the description of a new item from there if the request has none (recorded). Which of two wins is not
+    known, and the request's contains the marker.
+    """
+    payload = _encoded(part)
+    return _without_description(payload) if part["path"] == PLATFORM else payload
+
+
+def _without_description(payload: str) -> str:
+    try:
+        platform: Any = json.loads(base64.b64decode(payload))
+        del platform["metadata"]["description"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return payload  # not there, or not a .platform that Fabric can read either
+    return base64.b64encode(json.dumps(platform, indent=2, ensure_ascii=False).encode()).decode()
+
+
+def _encoded(part: JsonObject) -> str:
+    payload = part.get("payload")
+    return unwrapped(payload) if payload is not None else base64.b64encode(part["text"].encode()).decode()
+
+
+def is_as_asked(spec: JsonObject, present: JsonObject) -> bool:
+    """Return True if Fabric has the wanted definition, apart from what it rewrites by itself.
+
+    Schedules are compared only if Fabric returns them.
+    """
+    sent, live = parts_of(spec["definition"]), parts_of(present)
+    is_shown = schedules.PART in live and schedules.PART in sent
+    if is_shown and not same_definition(*map(_schedules, (spec["definition"], present))):
+        return False
+    return not normalise.changes(spec["type"], sent, live)
+
+
+def _schedules(definition: JsonObject) -> JsonObject:
+    return {"parts": [part for part in as_list(definition.get("parts")) or [] if part["path"] == schedules.PART]}
+
+
+def parts_of(definition: JsonObject) -> dict[str, bytes]:
+    """Return the content of each part by its path."""
+    return {part["path"]: _decoded(_payload(part)) for part in as_list(definition.get("parts")) or []}
+
+
+def same_definition(wanted: JsonObject, present: JsonObject) -> bool:
+    """Return True if two definitions are equal, apart from `.platform` and the order and spacing of JSON."""
+    return _contents(wanted) == _contents(present)
+
+
+def _contents(definition: JsonObject) -> dict[str, str | bytes]:
+    contents: dict[str, str | bytes] = {}
+    for part in as_list(definition.get("parts")) or []:
+        if part["path"] == PLATFORM:
+            continue
+        raw = _decoded(_payload(part))
+        try:
+            contents[part["path"]] = canonical(json.loads(raw))
+        except (ValueError, RecursionError):
+            contents[part["path"]] = raw.replace(b"\r\n", b"\n")
+    return contents
+
+
+def _decoded(payload: str) -> bytes:
+    """Return the bytes of a payload; if it is not base64, those of its text."""
+    try:
+        return base64.b64decode(payload)
+    except ValueError:
+        return payload.encode()
+
+
+def unwrapped(payload: str) -> str:
+    """Return base64 without line ends and spaces: most tools wrap it, Fabric accepts one line."""
+    return "".join(payload.split())

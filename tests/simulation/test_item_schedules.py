@@ -1,0 +1,75 @@
+"""The schedules of an item's definition: sent when they change, and restored by a rollback."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.fabric_simulator.schedules import Schedules
+from shared.domain.states import DeploymentState
+from tests.simulation.type_trial import FAILS, Trial
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Trial:
+    """A pipeline with a schedule that is off, deployed once."""
+    made = Trial("DataPipeline", "repository", tmp_path)
+    assert made.deploy(made.step()) is DeploymentState.SUCCEEDED
+    return made
+
+
+def schedules(trial: Trial) -> list[tuple[bool, Any]]:
+    """Return whether each schedule is on, and its times."""
+    assert trial.item is not None
+    rows = [each.shown for each in trial.item.part(Schedules).by_id.values()]
+    return sorted((row["enabled"], row["configuration"]["times"]) for row in rows)
+
+
+def edit(trial: Trial, *plans: tuple[bool, list[str]]) -> None:
+    """Write schedules into the pipeline's folder."""
+    [file] = (trial.folder / "repository").rglob("*.DataPipeline/.schedules")
+    content = json.loads(file.read_text())
+    [row] = content["schedules"]
+    rows = [{**row, "enabled": on, "configuration": {**row["configuration"], "times": times}} for on, times in plans]
+    file.write_text(json.dumps({**content, "schedules": rows}))
+
+
+def test_schedule_that_alone_changed_is_sent_once(trial: Trial) -> None:
+    """Nothing but the schedule changed: it is sent, the plan names it, and the next deployment writes nothing."""
+    edit(trial, (True, ["05:00"]))
+    assert ".schedules changed" in trial.planned_files()
+    assert trial.deploy(trial.step()) is DeploymentState.SUCCEEDED
+    assert schedules(trial) == [(True, ["05:00"])]
+    assert trial.repeated() == "yes"
+
+
+@pytest.mark.law(1)
+@pytest.mark.parametrize("need_part", [False, True])
+@pytest.mark.parametrize("plans", [((False, ["05:00"]), (True, ["06:00"])), ((False, ["05:00"]),), (), None])
+def test_schedules_are_restored_by_a_rollback(
+    trial: Trial, need_part: bool, plans: tuple[tuple[bool, list[str]], ...] | None
+) -> None:
+    """A person had switched the schedule on; the failed release changed it, added one, or had none any more."""
+    trial.world.model.update_settings({"schedules_need_their_part": need_part})
+    assert trial.item is not None
+    [schedule] = trial.item.part(Schedules).by_id.values()
+    schedule.shown["enabled"] = True
+    if plans is None:
+        [file] = (trial.folder / "repository").rglob("*.DataPipeline/.schedules")
+        file.unlink()
+    else:
+        edit(trial, *plans)
+    trial.change()
+    assert trial.deploy(trial.step(), FAILS) is DeploymentState.COMPENSATED
+    assert schedules(trial) == [(True, ["04:00"])]
+
+
+def test_schedules_that_fabric_does_not_show_do_not_stop_an_update(trial: Trial) -> None:
+    """The list is refused: the update is made and rolled back, and the schedules are those of the definition."""
+    rule = {"match": {"path": ".*/schedules"}, "action": {"status": 403, "body": {"errorCode": "X", "message": "x"}}}
+    trial.world.model.faults.replace([rule])
+    edit(trial, (False, ["05:00"]))
+    trial.change()
+    assert trial.deploy(trial.step(), FAILS) is DeploymentState.COMPENSATED
+    assert schedules(trial) == [(False, ["04:00"])]

@@ -1,0 +1,99 @@
+"""The schedules that an update of a definition changes, and the calls that restore them."""
+
+import json
+from typing import Any
+
+import pytest
+
+from shared.steps import schedules
+from shared.steps.kind import Call
+
+PATH = "/workspaces/w/items/i/jobs/Pipeline/schedules"
+FOUR, FIVE = ({"type": "Daily", "times": [time], "startDateTime": "2026-01-01T00:00:00"} for time in ("04:00", "05:00"))
+
+
+def shown(schedule_id: str, configuration: dict[str, Any], *, enabled: bool = True) -> dict[str, Any]:
+    """Return a schedule as Fabric shows it."""
+    return {"id": schedule_id, "enabled": enabled, "configuration": configuration}
+
+
+def sent(configuration: dict[str, Any], *, enabled: bool = True) -> dict[str, Any]:
+    """Return a schedule as a definition contains it."""
+    return {"enabled": enabled, "jobType": "Execute", "configuration": configuration}
+
+
+def part(*rows: dict[str, Any]) -> dict[str, Any]:
+    return {"parts": [{"path": ".schedules", "text": json.dumps({"schedules": list(rows)})}]}
+
+
+def calls(before: list[Any], wanted: list[Any], present: list[Any]) -> list[tuple[str, str, Any]]:
+    """Return the calls that lead from the present schedules to the ones before."""
+    image = {"schedules": before, "sentSchedules": wanted}
+    found: list[Call] = schedules.restored("w", "i", "DataPipeline", image, present)
+    return [(call.method, call.path, call.body) for call in found]
+
+
+def test_schedule_that_the_definition_added_is_deleted() -> None:
+    """One of a person, whose plan the definition does not have, stays."""
+    present = [shown("a", FOUR), shown("b", FIVE)]
+    assert calls([], [sent(FOUR)], present) == [("DELETE", f"{PATH}/a", None)]
+
+
+def test_schedule_that_fabric_made_anew_is_switched_as_the_old_one_was() -> None:
+    """It has a new id and the same plan; if it is switched as the old one was, nothing is called."""
+    before, wanted = [shown("old", FOUR, enabled=False)], [sent(FOUR)]
+    body = {"enabled": False, "configuration": FOUR}
+    assert calls(before, wanted, [shown("new", FOUR)]) == [("PATCH", f"{PATH}/new", body)]
+    assert calls(before, wanted, [shown("new", FOUR, enabled=False)]) == []
+
+
+def test_schedule_that_the_definition_replaced_gets_its_plan_back() -> None:
+    """Fabric made another one in its place, which takes it over; if there is none, it is created again."""
+    body = {"enabled": True, "configuration": FOUR}
+    assert calls([shown("old", FOUR)], [sent(FIVE)], [shown("new", FIVE)]) == [("PATCH", f"{PATH}/new", body)]
+    assert calls([shown("old", FOUR)], [sent(FIVE)], []) == [("POST", PATH, body)]
+
+
+def test_schedule_that_kept_its_id_gets_its_plan_back() -> None:
+    body = {"enabled": True, "configuration": FOUR}
+    assert calls([shown("old", FOUR)], [sent(FIVE)], [shown("old", FIVE)]) == [("PATCH", f"{PATH}/old", body)]
+
+
+def test_two_schedules_with_one_plan_are_two() -> None:
+    before = [shown("a", FOUR), shown("b", FOUR, enabled=False)]
+    body = {"enabled": False, "configuration": FOUR}
+    assert calls(before, [sent(FOUR)], [shown("n", FOUR)]) == [("POST", PATH, body)]
+
+
+@pytest.mark.parametrize(
+    ("configuration", "enabled", "is_same"),
+    [
+        (FOUR, True, True),
+        ({**FOUR, "startDateTime": "2026-01-01T00:00:00.0000000Z", "localTimeZoneId": "UTC"}, True, True),
+        (FOUR, False, False),
+        (FIVE, True, False),
+        ({}, True, False),
+    ],
+)
+def test_schedules_are_as_sent(configuration: dict[str, Any], enabled: bool, is_same: bool) -> None:
+    """Fabric may add fields, and fractions and a zone to a time; a missing schedule is a difference."""
+    image = {"schedules": [shown("x", configuration, enabled=enabled)]}
+    assert schedules.are_as_sent("Notebook", part(sent(FOUR)), image) is is_same
+    assert not schedules.are_as_sent("Notebook", part(sent(FOUR)), {"schedules": []})
+
+
+def test_schedules_that_are_not_known_are_read_once() -> None:
+    """Not yet read, they count as different; refused, or of a type without any, they do not."""
+    assert not schedules.are_as_sent("Notebook", part(sent(FOUR)), {})
+    assert schedules.are_as_sent("Notebook", part(sent(FOUR)), {"schedules": None})
+    assert schedules.are_as_sent("Report", part(sent(FOUR)), {})
+    assert schedules.are_as_sent("Notebook", part(), {})
+
+
+def test_schedules_of_a_definition_are_read_or_left_to_fabric() -> None:
+    """What is not in the format is no schedule: Fabric refuses it with its own words."""
+    assert schedules.in_definition(part(sent(FOUR))) == [sent(FOUR)]
+    for text in ("", "[]", '{"schedules": 1}', '{"schedules": [1]}', "{"):
+        rows = schedules.in_definition({"parts": [{"path": ".schedules", "text": text}]})
+        assert [row for row in rows if row] == []
+    assert schedules.in_definition({"parts": [{"path": "x", "text": "y"}]}) == []

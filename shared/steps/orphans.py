@@ -92,7 +92,7 @@ class OrphansKind(ResourceKind):
     def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
         """Return the candidates that exist. One whose name an item of the repository has, which no deployment knew, is
         left out: it will be updated as that item."""
-        rows = _candidates(spec, _listed(fabric, spec))
+        rows = candidates_in(spec, listed_for(fabric, spec))
         resource = Resource("Orphans", f"{spec['workspaceId']}:{spec['repository']}", "orphans", spec["workspaceId"])
         return Snapshot(resource, {"items": rows})
 
@@ -135,8 +135,8 @@ class OrphansKind(ResourceKind):
 
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
         """Check that each item has its new name; a deleted item needs no check. Return which candidates are deleted."""
-        listed = _listed(fabric, spec)
-        now: dict[str, JsonObject] = {row["id"]: row for row in _candidates(spec, listed)}
+        listed = listed_for(fabric, spec)
+        now: dict[str, JsonObject] = {row["id"]: row for row in candidates_in(spec, listed)}
         for row in _rows(intent):
             shown = now.get(row["id"])
             if shown is not None and not is_quarantined(shown):
@@ -171,12 +171,13 @@ class OrphansKind(ResourceKind):
         return calls
 
 
-def _listed(fabric: Fabric, spec: JsonObject) -> list[JsonObject]:
+def listed_for(fabric: Fabric, spec: JsonObject) -> list[JsonObject]:
     """Return the items of the workspace, if there is a candidate to look for. Raises FabricError."""
     return list(fabric.list(items.items_path(spec))) if spec["candidates"] else []
 
 
-def _candidates(spec: JsonObject, listed: Iterable[JsonObject]) -> list[JsonObject]:
+def candidates_in(spec: JsonObject, listed: Iterable[JsonObject]) -> list[JsonObject]:
+    """Return the candidates among the items of the workspace."""
     wanted = {str(each["id"]).lower(): each["type"] for each in spec["candidates"]}
     by_name = set(spec["byName"])
     return [
@@ -192,16 +193,19 @@ def _candidates(spec: JsonObject, listed: Iterable[JsonObject]) -> list[JsonObje
     ]
 
 
-def _gone(spec: JsonObject, listed: list[JsonObject]) -> list[str]:
-    """Return the identities of candidates that are deleted, as many as a row has room for. A row of the list without an
-    id proves nothing."""
+def deleted_from(spec: JsonObject, listed: Iterable[JsonObject]) -> list[JsonObject]:
+    """Return the candidates that are deleted. A row of the list without an id proves nothing."""
     ids = {str(row.get("id") or "").lower() for row in listed}
+    return [each for each in spec["candidates"] if "" not in ids and str(each["id"]).lower() not in ids]
+
+
+def _gone(spec: JsonObject, listed: Iterable[JsonObject]) -> list[str]:
+    """Return the identities of candidates that are deleted, as many as a row has room for."""
     found: list[str] = []
-    for each in () if "" in ids else spec["candidates"]:
-        if str(each["id"]).lower() not in ids:
-            if len(encoded([*found, each["identity"]])) > _GONE_CHARACTERS:
-                break
-            found.append(each["identity"])
+    for each in deleted_from(spec, listed):
+        if len(encoded([*found, each["identity"]])) > _GONE_CHARACTERS:
+            break
+        found.append(each["identity"])
     return found
 
 
@@ -222,7 +226,7 @@ def deletable(spec: JsonObject, present: Mapping[str, JsonObject]) -> Iterator[J
     `spec` is the step's, prepared; `present` are the rows of `OrphansKind.find` by id."""
     for each in spec["candidates"]:
         row = present.get(each["id"])
-        if row is not None and is_quarantined(row) and _may_delete(spec, each["type"], each["name"]):
+        if row is not None and is_quarantined(row) and may_delete(spec, each["type"], each["name"]):
             yield each
 
 
@@ -231,7 +235,8 @@ def keeps_data(item_type: str) -> bool:
     return item_type not in _WITHOUT_DATA
 
 
-def _may_delete(spec: JsonObject, item_type: str, name: str) -> bool:
+def may_delete(spec: JsonObject, item_type: str, name: str) -> bool:
+    """Return True if the manifest allows to delete such an orphan."""
     is_allowed = f"{name}.{item_type}".casefold() in {each.casefold() for each in spec["allowDataLoss"]}
     return spec["mode"] == Orphans.DELETE and (not keeps_data(item_type) or is_allowed)
 
@@ -239,7 +244,7 @@ def _may_delete(spec: JsonObject, item_type: str, name: str) -> bool:
 def _fate(spec: JsonObject, row: JsonObject) -> str:
     if spec["mode"] != Orphans.DELETE:
         return "quarantined"
-    if not _may_delete(spec, row["type"], row["displayName"]):
+    if not may_delete(spec, row["type"], row["displayName"]):
         name = f"{row['displayName']}.{row['type']}"
         return f"quarantined and not deleted, because its data would be lost (allowDataLoss: [{name}] permits it)"
     return "quarantined, and deleted after the deployment has succeeded"

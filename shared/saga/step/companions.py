@@ -212,7 +212,7 @@ def settle(d: Delivery, reason: str) -> Attempt:
     delete(d, removed)
     if maker.step_id in doubts:
         d.stage({"intent": _with_doubt(intent, _types(doubts[maker.step_id]))})
-    return _settled(reason + with_it(removed) + _with_kept(kept))
+    return _settled(reason + with_it(removed) + with_kept(kept))
 
 
 def delete(d: Delivery, companions: Iterable[Found]) -> None:
@@ -239,7 +239,7 @@ def doubt(d: Delivery, doubts: Mapping[str, Sequence[Resource]]) -> None:
         new = [each for each in doubts.get(row.step_id, ()) if each.type not in (row.intent.made or {})]
         if new:
             after = row.replace(intent=_with_doubt(row.intent, _types(new)))
-            reason = _with_kept(new).removeprefix("; ")
+            reason = with_kept(new).removeprefix("; ")
             d.services.journal.write_step(Change(versioned, after, ENGINE, reason))
 
 
@@ -271,7 +271,7 @@ def _is_own_workspace(rows: Iterable[StepRecord], workspace_id: str | None) -> b
     return False
 
 
-def _with_kept(kept: Iterable[Resource]) -> str:
+def with_kept(kept: Iterable[Resource]) -> str:
     """Return, as the end of an audit reason, the items that stay because nothing proves that Fabric added them."""
     names = [f"{each.type} '{each.name}' ({each.id})" for each in kept]
     if not names:

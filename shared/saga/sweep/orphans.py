@@ -58,7 +58,7 @@ def find_orphans(
     ConflictError while another deployment is active at the target, because it may be about to adopt one; FabricError.
     """
     rows = [s.record for s in _compensated(services, header) if concerns(s.record)]
-    taken = _adopted_ids(services, header)
+    taken = adopted_ids(services, header)
     by_id = {row.step_id: row for row in rows}
     made = [
         (row, snapshot) for row in reversed(rows) if (snapshot := _made(services, row, uncertain=False)) is not None
@@ -127,7 +127,7 @@ def _made(services: Services, row: StepRecord, *, uncertain: bool) -> Snapshot |
     return found if found is not None and kind.recognises(spec, row.intent, found, uncertain) else None
 
 
-def _adopted_ids(services: Services, header: DeploymentRecord) -> set[str]:
+def adopted_ids(services: Services, header: DeploymentRecord) -> set[str]:
     """Return the ids of the resources that other deployments at the target account for."""
     others = [other for other in _others(services, header) if other.state not in _GONE]
     for other in others:

@@ -60,7 +60,7 @@ def dangling(world: World, item: Item) -> list[str]:
     """Return the ids in an item's definition that should be an item's or a workspace's and are not.
 
     Those are ids in members that Fabric's definitions name items by, and logical ids from the `.platform` of an item
-    that was sent: whoever sent them forgot to replace them by the item's id.
+    that was sent: the sender forgot to replace them by the item's id.
     """
     known = {i for w in world.store.workspaces.values() for i in (w.id, *w.items)}
     found: dict[str, None] = {}

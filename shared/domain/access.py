@@ -103,7 +103,7 @@ def approvers_problem(approvers: Iterable[str]) -> str:
     odd = [approver for approver in approvers if not GUID.fullmatch(approver.strip())]
     if not odd:
         return ""
-    return f"'{odd[0][:64]}' is not the object id of a user, group or service principal, so nobody could prove to be it"
+    return f"'{odd[0][:64]}' is not the object id of a user, group or service principal, so no caller could prove it"
 
 
 @dataclass(frozen=True)

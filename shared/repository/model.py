@@ -1,7 +1,7 @@
 """The values that describe a repository of Fabric items, and the replacements in its files for one environment.
 
 `scan` makes a `Repository`. `compiled` makes, for each file that is sent, the list of its `Replacement`s. They are
-plain values with a form in JSON (model_json.py), so that whoever renders a part needs neither the file system
+plain values with a form in JSON (model_json.py), so that the code that renders a part needs neither the file system
 nor parameter.yml: it needs the part's bytes, its replacements, and the value of each `Ref` in them (`render`).
 """
 

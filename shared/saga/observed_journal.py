@@ -190,7 +190,7 @@ class ObservedJournal:
             return
         success = step.state in (StepState.SUCCEEDED, StepState.COMPENSATED)
         self._telemetry.metric(metric, seconds, {"kind": step.kind, "state": step.state.value})
-        name = f"undo {step.kind}" if compensated else f"apply {step.kind}"
+        name = f"compensate {step.kind}" if compensated else f"apply {step.kind}"
         about = _about_step(step)
         self._telemetry.dependency(name, target="", seconds=seconds, success=success, properties=about, context=span)
 

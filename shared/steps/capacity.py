@@ -42,7 +42,7 @@ def check_assigned(shown: JsonObject, capacity_id: str) -> None:
 
 
 def check_over(found: JsonObject) -> None:
-    """Raise NotYetError while an assignment runs: only its end shows whether the capacity is to be restored."""
+    """Raise NotYetError while an assignment runs: only its end shows whether the capacity must be restored."""
     if found.get("capacityRuns"):
         raise NotYetError("the capacity is being assigned", SECONDS)
 

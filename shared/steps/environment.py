@@ -1,7 +1,7 @@
 """Kind `environment`: an environment with its Spark compute and libraries, and its publish.
 
 It expands to two steps, because a create is one call: the environment, and the publish of what is staged. The publish
-has the id of the step, so that whoever needs the environment waits until it is published. Compensation restores the
+has the id of the step, so that a step that needs the environment waits until it is published. Compensation restores the
 definition and, if anything has been published since, publishes that.
 """
 

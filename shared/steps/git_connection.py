@@ -61,7 +61,7 @@ class GitConnectionKind:
         return False
 
     def expand(self, step_id: str, spec: JsonObject) -> list[Expanded] | None:
-        """Return both steps; whoever needs the connection waits for its initialisation."""
+        """Return both steps; a step that needs the connection waits for its initialisation."""
         link = {name: value for name, value in spec.items() if name != "initializationStrategy"}
         start = {"workspaceId": spec["workspaceId"]}
         start["initializationStrategy"] = spec.get("initializationStrategy") or STRATEGIES[0]

@@ -59,7 +59,7 @@ class DyingWorld(World):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a deployment: the number of boundaries, where it died, and what is wrong."""
+    """The result of a deployment: the number of boundaries, the one at which it died, and what is wrong."""
 
     boundaries: int
     died: str

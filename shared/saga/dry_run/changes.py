@@ -344,10 +344,10 @@ def _new(step: GraphStep, kind: StepKind, spec: JsonObject, reason: str) -> Step
     if not isinstance(kind, RunKind):
         return _change(step, spec, Action.CREATE, reason)
     if kind.runs_last(spec):
-        undo = "its effects cannot be compensated, so it comes after every step that does not need it"
+        effects = "its effects cannot be compensated, so it comes after every step that does not need it"
     else:
-        undo = "a rollback cancels it while it runs, and changes nothing afterwards"
-    reason = undo if reason == "absent" else f"{reason}; {undo}"
+        effects = "a rollback cancels it while it runs, and changes nothing afterwards"
+    reason = effects if reason == "absent" else f"{reason}; {effects}"
     return replace(_change(step, spec, Action.RUN, reason), restorable="no")
 
 

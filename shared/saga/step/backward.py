@@ -213,7 +213,7 @@ def _sent(d: Delivery, call: Call, workspace_id: str, moved: list[Call]) -> Fabr
 
 
 def _without_folder(moved: list[Call]) -> str:
-    """Return, as the end of an audit reason, how many items could not be put back where they were."""
+    """Return, as the end of an audit reason, how many items could not be moved to their earlier folders."""
     if not moved:
         return ""
     return f"; the folder of {len(moved)} item(s) was deleted meanwhile: they are at the top of the workspace"

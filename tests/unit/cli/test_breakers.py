@@ -14,7 +14,7 @@ pytestmark = pytest.mark.azurite
 
 
 def test_breakers_shows_and_closes_what_another_worker_opened(storage: str) -> None:
-    """All areas are shown, whoever wrote them, and other workers see the reset."""
+    """All areas are shown, whichever worker wrote them, and other workers see the reset."""
     loaded = settings.load({"AzureWebJobsStorage": storage, "BREAKER_CACHE_SECONDS": "0"})
     other = parts.breakers(parts.storage_clients(loaded.storage), loaded, bootstrap.SystemClock(), NoTelemetry())
     other.get("items").open()

@@ -73,7 +73,7 @@ def test_release_needs_a_reason(api: Api) -> None:
         reply = api.ask("POST", "deployments/d/release", body)
         assert (reply.status, json_body(reply)["problems"][0]["path"]) == (400, "$.reason")
     assert json_body(api.ask("GET", "deployments/d"))["allowed"] == ["compensate", "release"]
-    assert api.ask("POST", "deployments/d/release", {"reason": "theirs for good"}).status == 202
+    assert api.ask("POST", "deployments/d/release", {"reason": "theirs to keep"}).status == 202
     assert json_body(api.ask("GET", "deployments/d"))["allowed"] == []
     assert api.ask("POST", "deployments/d/compensate", {}).status == 409
 

@@ -121,7 +121,8 @@ def test_begin_waits_for_an_earlier_deployment_or_for_the_lock() -> None:
     ],
 )
 def test_begin_waits_for_a_deployment_that_has_begun_even_if_its_lease_is_over(state: D, end: D) -> None:
-    """It arrived later and began first, and whoever renews its lease died for longer than the lease (seed 5002941)."""
+    """It arrived later and began first, and the worker that renews its lease was dead for longer than the lease (seed
+    5002941)."""
     saga = SagaFixture()
     saga.deployment(D.ACCEPTED, S.PENDING)
     saga.clock.advance(1)

@@ -29,7 +29,7 @@ from local.fabric_simulator.shortcuts import OneLakePaths
 from local.fabric_simulator.spark_pools import Spark
 from local.fabric_simulator.store import Workspace
 from local.fabric_simulator.tags import Applied, Tags, shown
-from shared.domain.json import canonical
+from shared.domain.json import canonical, content_hash
 from shared.domain.ports import DeployedItem
 from shared.domain.ports.deployed import SHORTCUT, identity_of
 from shared.domain.rate import RatePolicy
@@ -85,6 +85,8 @@ class Scenario:
     now."""
     is_behind: bool = False
     """The workspace is connected with a branch whose head has changes of each kind."""
+    was_sent: bool = False
+    """The items were created by an earlier deployment of the step, with the content that the repository has."""
     are_orphans: bool = False
     """The items were created by an earlier deployment of the step, a repository that does not contain them now."""
 
@@ -158,6 +160,17 @@ _LINKED = {
     ),
     "id": "it",
 }
+_CHECKED = {
+    **repositories.step(
+        WORKSPACE,
+        [
+            repositories.item(STORED, "Notebook", "load", "old"),
+            repositories.item(STORED, "Notebook", "clean", "new"),
+        ],
+        unchanged="check",
+    ),
+    "id": "it",
+}
 _SPARK = {"parts": [{"path": "Setting/Sparkcompute.yml", "payload": "e30=", "payloadType": "InlineBase64"}]}
 _NAMES = {
     "parts": [
@@ -173,6 +186,10 @@ _DEPLOYED = (
     {"type": "Notebook", "displayName": "load", "description": "old", "definition": _OLD},
     {"type": "Reflex", "displayName": "alarm", "description": "old", "definition": _OLD_ALARM},
 )
+_WAS_SENT = tuple(
+    {"type": "Notebook", "displayName": name, "description": "", "definition": _OLD} for name in ("load", "clean")
+)
+"""A person has changed the second since it was sent."""
 _TEST = {
     "id": "00000000-0000-0000-0000-0000000000b0",
     "type": "Notebook",
@@ -282,6 +299,7 @@ SCENARIOS = (
     Scenario("connection, changed", _step("connection_binding", **_BINDS), (_MODEL,), is_bound=True),
     Scenario("items of a repository, created", _REPOSITORY),
     Scenario("items of a repository, updated", _REPOSITORY, _DEPLOYED),
+    Scenario("items of a repository, checked", _CHECKED, _WAS_SENT, was_sent=True),
     Scenario("actions of a repository, after a create", _ACTIONS),
     Scenario("actions of a repository, after an update", _ACTIONS, _SPARK_THERE),
     Scenario("shortcuts of a repository, created", _LINKED),
@@ -325,6 +343,8 @@ def prepared(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None
         if scenario.are_orphans:
             found = zip(made["items"], items, strict=True)
             world.deployed.put([_note(made["id"], item_id, item) for item_id, item in found])
+        if scenario.was_sent:
+            put_sent(world, scenario.step["with"]["items"])
     put_tenant(world, is_tagged=scenario.is_tagged)
     put_connections(world, is_bound=scenario.is_bound)
     if scenario.has_shortcut:
@@ -405,6 +425,16 @@ def put_schedule(world: World) -> None:
     for workspace in world.model.store.workspaces.values():
         shown: dict[str, Any] = {"id": PRINCIPAL, "enabled": True, "configuration": _PLAN}
         next(iter(workspace.items.values())).part(Schedules).by_id[PRINCIPAL] = Schedule("Execute", shown, True)
+
+
+def put_sent(world: World, rows: list[dict[str, Any]]) -> None:
+    """Note that an earlier deployment of a repository sent these items, none of which refers to another."""
+    for workspace in world.model.store.workspaces.values():
+        for item in workspace.items.values():
+            row = next(row for row in rows if row["displayName"] == item.name)
+            names = (identity_of(row["logicalId"], item.type, item.name), item.id, item.type, item.name)
+            note = (content_hash([row["template"], []]), True, "m/it", "earlier", _EARLIER)
+            world.deployed.put([DeployedItem(workspace.id, *names, *note)])
 
 
 def settings_of(workspace: Workspace) -> list[Any]:

@@ -23,7 +23,7 @@ from tests.simulation.whole_repository import release
 from tests.simulation.world import World
 
 _POOL = "00000000-0000-0000-0000-0000000000aa"
-_READS = re.compile(r".*/getDefinition")
+_READS = re.compile(r".*/(getDefinition|bulkExportDefinitions)")
 """POST requests that change nothing."""
 
 

@@ -46,7 +46,7 @@ def test_fault_table_covers_every_call() -> None:
         "GET workspaces/*/roleAssignments/*",
         *("PATCH workspaces/*/roleAssignments/*", "DELETE workspaces/*/roleAssignments/*"),
         *("GET workspaces/*/folders", "POST workspaces/*/folders", "DELETE workspaces/*/folders/*"),
-        "POST workspaces/*/items/*/move",
+        *("POST workspaces/*/items/*/move", "POST workspaces/*/items/bulkExportDefinitions"),
         *("GET workspaces/*/git/connection", "POST workspaces/*/git/connect", "POST workspaces/*/git/disconnect"),
         *("POST workspaces/*/git/initializeConnection", "GET workspaces/*/git/status"),
         "POST workspaces/*/git/updateFromGit",

@@ -228,7 +228,9 @@ class Trial:
         act()
         calls = [c for c in self.world.model.calls[before:] if c["effect"]]
         return [
-            f"{c['method']} {c['path'].rpartition('/')[2]}" for c in calls if not c["path"].endswith("/getDefinition")
+            f"{c['method']} {c['path'].rpartition('/')[2]}"
+            for c in calls
+            if not c["path"].endswith(("/getDefinition", "/bulkExportDefinitions"))
         ]
 
     # The outcomes, in the order in which they are tried.

@@ -211,7 +211,7 @@ def reconcile(services: Services, locks: Locks, deployment_id: str, progress: Pr
     """Do the watchdog's work: a heartbeat, the lease renewed, and a new message for every step whose message is lost.
 
     A step counts as lost when its lease is over and the delivery it waits for is late. One that has not begun at
-    all may simply stand in a long queue: it gets another message in the rounds 1, 2, 4, 8 ... after it was sent only.
+    all may simply stand in a long queue: it gets none while such a queue moves, and then in the rounds 1, 2, 4, 8 ...
     """
     header = services.journal.header(deployment_id)
     record = header.record

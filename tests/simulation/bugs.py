@@ -17,7 +17,7 @@ from shared.saga.orchestration.progress import Progress
 from shared.saga.step import backward, forward, specs
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Reschedule, Settle
-from shared.steps import companions, eventhouse
+from shared.steps import companions, eventhouse, parents
 from tests.simulation.world import World
 
 Bug = Callable[[], Any]
@@ -260,6 +260,13 @@ def eventhouse_without_a_guard() -> Generator[None]:
         yield
 
 
+@contextmanager
+def a_404_taken_for_a_proof() -> Generator[None]:
+    """Take a workspace or an item for deleted because a call answers 404, as a paused capacity does."""
+    with patch.object(parents, "is_parent_gone", lambda *_: True):
+        yield
+
+
 BUGS: dict[str, Bug] = {
     bug.__name__: bug
     for bug in (
@@ -278,6 +285,7 @@ BUGS: dict[str, Bug] = {
         companion_trusted_by_its_name,
         eventhouse_without_a_guard,
         compensated_before_what_needs_it_through_others,
+        a_404_taken_for_a_proof,
     )
 }
 FOUND_AT: dict[str, int] = {
@@ -290,6 +298,7 @@ FOUND_AT: dict[str, int] = {
     "eventhouse_without_a_guard": 158,
     "failed_operation_is_kept": 2,
     "looks_outlast_the_lease": 27,
+    "a_404_taken_for_a_proof": 51,
 }
 """Seeds whose schedule finds the bug, so that a test with fixed seeds may begin near them. Each is the first seed from
 1 on that finds the bug, or the first that finds it quickly. The bugs that are not listed are found within the first

@@ -227,6 +227,27 @@ class Hangs:
             world.occurred[f"orchestration hangs: {how} lost"] += 1
 
 
+@dataclass
+class Pauses:
+    """A capacity that is paused for a while, in some schedules: everything in its workspaces answers with an error."""
+
+    chance: random.Random
+    likely: float
+
+    @classmethod
+    def of(cls, seed: int) -> "Pauses":
+        """Draw from the seed how likely a pause, or its end, is."""
+        chance = random.Random(f"{seed}/pauses")
+        return cls(chance, 0.03 if chance.random() < 0.1 else 0.0)
+
+    def occur(self, world: World) -> None:
+        """Perhaps pause it, or let it run again."""
+        if self.chance.random() < self.likely:
+            how = "" if world.model.settings.paused_capacity else self.chance.choice(["404", "404", "400", "500"])
+            world.model.update_settings({"paused_capacity": how})
+            world.occurred["capacity paused"] += how != ""
+
+
 def _leads_to(steps: list[dict[str, Any]], begin: list[str], end: str) -> bool:
     """Return True if a step of `begin` needs the step `end`, directly or through others; a reference needs `ws`."""
     by_id = {
@@ -290,7 +311,7 @@ def run(seed: int) -> Report:
     world.occurred["others at its target"] = len(ids) - 1
     events = _events(chance, ids)
     companions = Companions.of(seed, world, other_actors, CHAOS_STEPS)
-    _chaos(world, other_actors, companions, restored, added, Hangs.of(seed), events, chance, operators)
+    _chaos(world, other_actors, companions, restored, added, Hangs.of(seed), Pauses.of(seed), events, chance, operators)
     for (name, _, _), rule in zip(chosen, world.model.faults.shown(), strict=True):
         world.occurred[name] += rule["injected"]
     companions.is_calm = True
@@ -382,6 +403,7 @@ def _chaos(
     restored: Restored,
     added: "Added",
     hangs: "Hangs",
+    pauses: "Pauses",
     events: dict[int, list[tuple[str, str]]],
     chance: random.Random,
     operators: Operators,
@@ -394,6 +416,7 @@ def _chaos(
         operators.release_stuck(world, ids, 0.05)
         companions.act_at(step)
         hangs.occur(world)
+        pauses.occur(world)
         for what, which in events.get(step, []):
             if what == "submit":
                 drawn = manifest(chance)
@@ -434,6 +457,7 @@ def _calm(world: World, other_actors: OtherActors, ids: list[str], chance: rando
     """End all faults and operations, let other actors remove what blocks a rollback, and let time pass."""
     world.crash_rate = world.stall_rate = 0.0
     world.model.faults.replace([])
+    world.model.update_settings({"paused_capacity": ""})
     now = world.model.store
     for operation in now.operations.values():
         if operation.over_at is None:

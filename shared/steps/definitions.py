@@ -17,7 +17,7 @@ NEEDS_DEFINITION = frozenset({"SemanticModel", "Report"})
 NO_DEFINITION = frozenset(
     {"Dashboard", "Datamart", "MLExperiment", "MLModel", "SQLEndpoint", "Warehouse", "WarehouseSnapshot"}
 )
-"""Types that Fabric creates without a definition, or not at all."""
+"""Types whose items have no definition in Fabric's API; some of them the API cannot create at all."""
 _REPORT_CONNECTION = "definition.pbir"
 
 _FORMATS: dict[str, tuple[tuple[re.Pattern[str], str], ...]] = {

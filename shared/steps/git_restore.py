@@ -118,8 +118,9 @@ def _upwards(folder: str, parents: dict[str, str]) -> Iterator[str]:
 def calls(workspace_id: str, before: JsonObject, made: JsonObject, now: JsonObject) -> list[Call]:
     """Return the calls that restore a before-image, in an order in which no name is taken.
 
-    `now` are the items and folders of the workspace at this moment. A call of which they show the effect is left out;
-    the definitions, of which they do not, are all in the list, in the same order each time.
+    `now` are the items and folders of the workspace at this moment. A call whose effect they
+    show already is left out. They do not show definitions, so the calls for all definitions are in the list, in the
+    same order each time.
     """
     path = f"/workspaces/{workspace_id}"
     here = {item["id"]: item for item in now["items"]}

@@ -59,7 +59,7 @@ def test_verb_records_the_requester_and_the_reason_in_the_audit(api: Api) -> Non
     ],
 )
 def test_verb_accepts_only_a_valid_body(api: Api, body: Any, media: str, status: int) -> None:
-    """An empty body is valid; unknown fields and wrong types are not, and then nothing is done."""
+    """An empty body is valid. A body with an unknown field or a wrong type is not valid, and nothing is done."""
     api.saga.deployment(D.RUNNING, S.PENDING)
     assert api.ask("POST", "deployments/d/cancel", body, media=media).status == status
     assert bool(api.saga.header().cancel_requested_by) == (status == 202)

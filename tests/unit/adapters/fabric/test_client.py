@@ -274,7 +274,8 @@ def test_read_is_sent_at_most_three_times() -> None:
     ],
 )
 def test_read_is_not_retried_if_that_would_not_help(refusal: Answer) -> None:
-    """A refusal is final; if Fabric names a time or is busy, the engine reschedules the step instead of a loop here."""
+    """A refusal is final. If Fabric names a time or is busy, the client does not wait: the engine reschedules the
+    step."""
     script = Script(refusal)
     with pytest.raises(FabricError):
         client(script).get("/x")

@@ -203,7 +203,7 @@ def test_accept_rejects_under_the_id_that_the_submitter_expects(content: Any, wa
 
 
 def test_accept_of_base64_in_base64_says_so() -> None:
-    """Two clients encoded it, one inside the other: the message names that, not the type of what it contains."""
+    """The message was encoded twice. The problem says so, and not that its content has a wrong type."""
     header = AcceptanceFixture().accept(base64.b64encode(base64.encodebytes(json.dumps(MANIFEST).encode()))).header
     assert header.state is DeploymentState.REJECTED
     assert [problem["message"] for problem in header.problems] == [

@@ -17,6 +17,8 @@ from tests.unit.steps.test_null import SPECS
 
 _MANUAL = ROOT / "docs" / "manifest.md"
 _SCHEMA = ROOT / "schemas" / "manifest.schema.json"
+_NOT_DRAWN = {"connection_binding", "principals"}
+"""Kinds that no random schedule draws yet. `principals` expands to `role_assignment`, which is drawn."""
 
 
 def forgotten(kinds: Mapping[str, KindRules]) -> list[str]:
@@ -37,6 +39,9 @@ def _entries(kind: KindRules) -> list[str]:
         found.append(f"docs/glossary.md: add '{name}' to the row 'kind'")
     if name not in GOOD:
         found.append(f"tests/unit/steps/test_manifest_schema.py: add a valid `with` of '{name}' to GOOD")
+    drawn = "".join(path.read_text("utf-8") for path in (ROOT / "tests" / "simulation").glob("*schedule*.py"))
+    if f'"{name}"' not in drawn and name not in _NOT_DRAWN:
+        found.append(f"tests/simulation/settings_in_schedule.py: let it, or a neighbour, draw a step of '{name}'")
     if kind.packs and kind.packs not in PACKED_FIELDS:
         found.append(
             f"shared/cli/pack.py: read the file that `{kind.packs}` of '{name}' names, and add it to its table"

@@ -69,7 +69,7 @@ class ActionsInSchedule:
             key=lambda d: str(self.world.journal.header(d).record.started_at),
         )
         rows = {d: self._rows(d) for d in kept}
-        known = {r.resource.id for d in kept for r in rows[d] if r.resource is not None and _may_be_there(r)}
+        known = {self._id(r) for d in kept for r in rows[d] if _may_be_there(r)}
         for _, item in self._lakehouses():
             shortcuts = item.part(OneLakePaths).shortcuts
             for path, name in shortcuts:
@@ -86,6 +86,13 @@ class ActionsInSchedule:
                     continue
                 if row.state is StepState.SUCCEEDED and ("Files", row.resource.name) not in shortcuts:
                     yield f"{kept[-1]} succeeded, and the shortcut {row.resource.name} is not there"
+
+    def _id(self, row: StepRecord) -> str:
+        """Return the id of the shortcut of a step, also if its create got no answer and nothing is rolled back."""
+        if row.resource is not None:
+            return row.resource.id
+        spec = self.world.services.payloads.load(row.spec)
+        return f"{spec['itemId'].lower()}/{spec['path'].strip('/')}/{spec['name']}"
 
     def _rows(self, deployment_id: str) -> list[StepRecord]:
         rows = [s.record for s in self.world.journal.steps(deployment_id)]

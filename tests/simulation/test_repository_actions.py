@@ -4,9 +4,12 @@ import pytest
 
 from local.fabric_simulator import publishing
 from local.fabric_simulator.shortcuts import OneLakePaths
-from shared.domain.states import DeploymentState
+from shared.domain.flags import FeatureFlags
+from shared.domain.policy import EnginePolicy
+from shared.domain.states import DeploymentState, StepState
 from shared.saga.command.verbs import Verb
 from tests.simulation import repositories
+from tests.simulation.actions_in_schedule import ActionsInSchedule
 from tests.simulation.edges import WORKSPACE
 from tests.simulation.test_repository import BALL, manifest
 from tests.simulation.world import World
@@ -77,6 +80,12 @@ def links_of(world: World) -> dict[str, str]:
     return {each["name"]: names[each["target"]["oneLake"]["itemId"]] for each in shortcuts}
 
 
+def shortcuts(world: World) -> list[str]:
+    """Return the names of the shortcuts of all items."""
+    items = [i for w in world.model.store.workspaces.values() for i in w.standing()]
+    return sorted(name for i in items for _, name in i.part(OneLakePaths).shortcuts)
+
+
 def put_by_hand(world: World, name: str, target: str = "clean") -> None:
     """Let a person put a shortcut into the lakehouse `clean`, in place of one of that name."""
     for workspace in world.model.store.workspaces.values():
@@ -103,6 +112,32 @@ def test_shortcuts_of_a_repository_are_made_changed_and_restored() -> None:
     world.submit(manifest(lakes(world, "orders", "prices")), "f")
     assert world.run("f") == [DeploymentState.SUCCEEDED]
     assert links_of(world) == {"orders": "raw", "prices": "raw", "own": "clean"}
+
+
+@pytest.mark.law(1)
+@pytest.mark.parametrize("verb", [Verb.RESUME, Verb.COMPENSATE])
+def test_shortcut_whose_create_got_no_answer_is_accounted_for_without_a_rollback(verb: Verb) -> None:
+    """The intent of its step says so: a person who resumes has it, and one who rolls back does not (seed 9111569)."""
+    world = World(3, EnginePolicy().under(FeatureFlags(rollback=False)))
+    rule = {"match": {"method": "POST", "path": ".*/shortcuts"}, "when": {"times": 1}, "action": {"reset": "after"}}
+    world.model.faults.replace([rule])
+    clean = repositories.lakehouse(world.blobs, "clean_lake", {"orders": "raw_lake"})
+    lakehouses = [clean, repositories.lakehouse(world.blobs, "raw_lake", {})]
+    world.submit(manifest(repositories.step(WORKSPACE, lakehouses)))
+    while not world.model.faults.shown()[0]["injected"]:
+        assert world.step() or world.pass_time() is None
+    world.cancel("d")
+    assert world.run() == [DeploymentState.FAILED]
+    [row] = [s.record for s in world.journal.steps("d") if s.record.kind == "repository_shortcut"]
+    assert (row.state, row.ambiguous, row.resource) == (StepState.FAILED, True, None)
+    assert shortcuts(world) == ["orders"]
+    actions = ActionsInSchedule.of(1, world)
+    actions.is_on = True
+    assert list(actions.violations(["d"])) == []
+    assert world.ask(verb).accepted
+    world.run()
+    assert world.state() is (DeploymentState.SUCCEEDED if verb is Verb.RESUME else DeploymentState.CANCELLED)
+    assert shortcuts(world) == (["orders"] if verb is Verb.RESUME else [])
 
 
 @pytest.mark.law(2)

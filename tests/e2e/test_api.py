@@ -57,7 +57,7 @@ def followed(running: Running, path: str) -> tuple[dict[str, Any], int, int]:
 
 
 def test_api_submission_is_followed_by_its_tag_to_its_end(shared_stack: Running) -> None:
-    """202 with a location; a poll has a body only if something changed; Fabric has what was submitted."""
+    """The answer is 202 with a location; a poll has a body only if something changed; Fabric has what was submitted."""
     body = manifest("over-http", lakehouse("bronze"))
     status, headers, answer = ask(shared_stack, "POST", "/deployments?id=over-http", body)
     assert (status, headers["Location"], headers["Retry-After"]) == (202, "/api/deployments/over-http", "2")

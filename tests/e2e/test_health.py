@@ -65,7 +65,8 @@ def health_cli(running: Running, key: str) -> command_line.Done:
 
 
 def test_healthy_app_passes_and_a_thousand_requests_are_few_rounds(running: Running) -> None:
-    """200 and pass; details need the key; simultaneous requests share a round, as the calls to Fabric show."""
+    """The answer is 200 with `pass`; details need the key; simultaneous requests share a round, as the calls to Fabric
+    show."""
     eventually(lambda: ready(running)[1]["whole"] == "pass" and "sweep:age/" in details(running))
     code, reported = ready(running)
     assert (code, set(reported.values())) == (200, {"pass"})

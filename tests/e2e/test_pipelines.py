@@ -94,7 +94,7 @@ def named(pipeline: Pipeline, name: str, *steps: dict[str, Any]) -> str:
 
 @PIPELINES
 def test_pipeline_of_a_good_manifest_succeeds(pipeline: Pipeline) -> None:
-    """Exit code 0; the state and the id are outputs, and the header has the requester. On Azure it runs with the
+    """The exit code is 0; the state and the id are outputs, and the header has the requester. On Azure it runs with the
     runner's own interpreter, and so does the cancelled job on GitHub."""
     if pipeline.kind == "azure":
         pipeline.python = None
@@ -146,7 +146,7 @@ def test_pipeline_whose_deployment_is_cancelled_by_a_person_reports_it(pipeline:
 
 @ON_GITHUB
 def test_pipeline_that_times_out_leaves_the_deployment_running(pipeline: Pipeline) -> None:
-    """Exit code 9 after the timeout. The deployment ends by itself, and a repeated job follows it."""
+    """The exit code is 9 after the timeout. The deployment ends by itself, and a repeated job follows it."""
     pipeline.running.fabric("faults", [THROTTLED])
     file = named(pipeline, "pl-late", item("nb", "Notebook"))
     try:
@@ -220,7 +220,7 @@ def test_pipeline_log_contains_no_command_for_the_agent(pipeline: Pipeline) -> N
     ids=["mode", "on-cancel", "id of two lines", "id like an option"],
 )
 def test_pipeline_refuses_inputs_that_it_does_not_know(pipeline: Pipeline, inputs: dict[str, str]) -> None:
-    """Exit code 2; nothing is sent, and the outputs are empty."""
+    """The exit code is 2; nothing is sent, and the outputs are empty."""
     done = pipeline.step(named(pipeline, "pl-refused", lakehouse("bronze")), inputs).run(pipeline.folder)
     assert done.code == 2
     assert done.outputs == {}
@@ -238,7 +238,7 @@ def test_pipeline_module_of_the_same_name_in_the_workspace_is_not_run(shared_sta
 
 @PIPELINES
 def test_pipeline_that_only_plans_reports_the_changes_and_makes_none(pipeline: Pipeline) -> None:
-    """Exit code 0 and the state `planned`; no deployment starts, and Fabric is unchanged."""
+    """The exit code is 0 and the state is `planned`; no deployment starts, and Fabric is unchanged."""
     pytest.importorskip("shared.cli.plan")
     content = manifest(f"pl-plan-{pipeline.kind}", lakehouse("${{ inputs.lake }}"), inputs={"lake": {}, "more": {}})
     content["steps"][1]["id"] = "lake"

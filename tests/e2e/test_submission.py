@@ -46,7 +46,7 @@ def written(folder: Path, content: dict[str, Any]) -> str:
 
 
 def test_submit_of_a_good_manifest_ends_with_everything_applied(shared_stack: Running, tmp_path: Path) -> None:
-    """Exit code 0, and Fabric has it."""
+    """The exit code is 0, and Fabric has what the manifest describes."""
     file = written(tmp_path, manifest("good", lakehouse("bronze"), lakehouse("silver")))
     done = shared_stack.cli("submit", file, "--wait", "--timeout", PATIENCE, check=0)
     assert "succeeded: every step is applied and verified" in done.stdout
@@ -54,7 +54,7 @@ def test_submit_of_a_good_manifest_ends_with_everything_applied(shared_stack: Ru
 
 
 def test_submit_of_a_failing_manifest_ends_with_everything_rolled_back(shared_stack: Running, tmp_path: Path) -> None:
-    """Exit code 1; the error has the cause, the place and the remedy, and Fabric has nothing of it."""
+    """The exit code is 1; the error has the cause, the place and the remedy, and Fabric has nothing of the deployment."""
     file = written(tmp_path, manifest("put-back", lakehouse("bronze"), item("ball", "Crystal", "bronze")))
     done = shared_stack.cli("submit", file, "--wait", "--timeout", PATIENCE, check=1)
     assert "InvalidItemType" in done.stdout
@@ -63,7 +63,7 @@ def test_submit_of_a_failing_manifest_ends_with_everything_rolled_back(shared_st
 
 
 def test_submit_of_a_bad_manifest_is_recorded_with_every_problem(shared_stack: Running, tmp_path: Path) -> None:
-    """Exit code 2 at once, and again for everybody who follows that id later."""
+    """The exit code is 2 at once, and again for everybody who follows that id later."""
     wrong = manifest("wrong", {**lakehouse("bronze"), "kind": "lakehuose"}, {**lakehouse("silver"), "needs": ["gold"]})
     wrong["steps"][0]["with"]["displayName"] = "x" * 300
     done = shared_stack.cli("submit", written(tmp_path, wrong), "--id", "wrong", "--wait", check=2)
@@ -130,7 +130,8 @@ def test_same_message_three_times_starts_one_deployment(shared_stack: Running) -
 
 
 def test_same_id_with_another_manifest_is_a_conflict(shared_stack: Running, tmp_path: Path) -> None:
-    """Exit code 2, and nothing starts. The deployment with that id is unchanged, and its audit has the conflict."""
+    """The exit code is 2, and nothing starts. The deployment with that id is unchanged, and its audit has the
+    conflict."""
     file = written(tmp_path, manifest("first"))
     shared_stack.cli("submit", file, "--id", "taken", "--wait", check=0)
     other = written(tmp_path, manifest("second"))

@@ -153,7 +153,7 @@ def test_durable_continue_as_new_keeps_events(host: Served, every: int) -> None:
 
 
 def test_durable_event_for_an_unknown_or_ended_instance_is_refused(host: Served) -> None:
-    """404 for an unknown instance, 410 for an ended one, as with the real extension."""
+    """The answer is 404 for an unknown instance and 410 for an ended one, as with the real extension."""
     i = name()
     assert host.send(i, "item").status == 404
     host.begin("fan_out", i, 1)
@@ -176,7 +176,7 @@ def test_durable_terminate_ends_an_instance(host: Served) -> None:
 
 
 def test_durable_terminate_of_an_unknown_or_ended_instance_is_refused(host: Served) -> None:
-    """404 for an unknown instance, 410 for an ended one, as with the real extension."""
+    """The answer is 404 for an unknown instance and 410 for an ended one, as with the real extension."""
     i = name()
     assert host.instance(i, "POST", "/terminate?reason=x").status == 404
     host.begin("fan_out", i, 1)

@@ -172,7 +172,8 @@ def test_role_refusals_are_400(t: Tenant, body: dict[str, Any], code: str) -> No
 
 
 def test_operation_starts_with_null_and_a_location_elsewhere() -> None:
-    """202: the body is `null`, the Location is on the other host, and Retry-After is 20 whatever the duration."""
+    """The answer is 202: the body is `null`, the Location is on the other host, and Retry-After is 20 whatever the
+    duration."""
     t = Tenant(profile="realistic")
     workspace = t.workspace()
     reply = t.call("POST", f"/v1/workspaces/{workspace}/notebooks", {"displayName": "n", "definition": PARTS})
@@ -427,7 +428,8 @@ def test_capacity_paused_answers_in_each_way(t: Tenant, mode: str, status: int, 
 
 
 def test_capacity_assignment_shows_its_progress() -> None:
-    """202 without Location, id, Retry-After or body; the workspace shows InProgress until the time is over."""
+    """The answer is 202 without Location, id, Retry-After or body; the workspace shows InProgress until the time is
+    over."""
     t = Tenant(time_scale=2.0)
     t.control("POST", "seed", {"capacities": [{"id": CAPACITY}, {"id": OTHER, "state": "Inactive"}]})
     t.update_settings(capacity_assignment_seconds=30)

@@ -29,7 +29,7 @@ def test_breakers_shows_and_closes_what_another_worker_opened(storage: str) -> N
 
 
 def test_breakers_reset_of_an_unknown_name_is_a_bad_request(storage: str) -> None:
-    """Exit code 2 with the existing names; no breaker is created."""
+    """The exit code is 2, and the error lists the existing names; no breaker is created."""
     done = run("breakers", "reset", "itmes", "--json", storage=storage)
     assert done.returncode == 2
     assert all(area in done.stdout for area in AREAS)
@@ -38,5 +38,5 @@ def test_breakers_reset_of_an_unknown_name_is_a_bad_request(storage: str) -> Non
 
 @pytest.mark.parametrize("arguments", [["breakers"], ["breakers", "reset", "items"]])
 def test_breakers_without_storage_is_unavailable(arguments: list[str]) -> None:
-    """Exit code 5, because no other worker shares this process's own view."""
+    """The exit code is 5, because no other worker shares this process's own view."""
     assert run(*arguments, storage=unreachable()).returncode == 5

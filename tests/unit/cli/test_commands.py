@@ -301,7 +301,7 @@ def _notebook(number: int, text: str) -> dict[str, Any]:
 def test_submit_of_an_invalid_manifest_is_reported_and_recorded(
     account: Account, tmp_path: Path, body: dict[str, Any], path: str
 ) -> None:
-    """Exit code 2 with every problem, and the app records the rejection under the id in the manifest."""
+    """The exit code is 2 and every problem is listed. The app records the rejection under the id in the manifest."""
     wanted, file = new_id(), tmp_path / "m.json"
     file.write_text(json.dumps({"id": wanted, **body}))
     done = run("submit", str(file), "--json", storage=account.connection)

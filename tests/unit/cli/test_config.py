@@ -20,7 +20,7 @@ def written(folder: Path, text: str) -> dict[str, str]:
 
 
 def test_address_of_the_file_is_used(tmp_path: Path) -> None:
-    """Exit code 5: nobody answers there, and the message names the address."""
+    """The exit code is 5: nobody answers there, and the message names the address."""
     done = run("list", **written(tmp_path, f'url = "{NOBODY}"'))
     assert done.returncode == 5
     assert "127.0.0.1:9" in done.stdout
@@ -51,7 +51,7 @@ def test_environment_and_options_precede_the_file(account: Account, tmp_path: Pa
     ],
 )
 def test_wrong_file_is_a_clear_problem(tmp_path: Path, text: str, message: str) -> None:
-    """Exit code 2; no value is quoted, because somebody may have written a key into the file."""
+    """The exit code is 2; no value is quoted, because somebody may have written a key into the file."""
     done = run("list", **written(tmp_path, text))
     assert done.returncode == 2
     assert message in done.stdout

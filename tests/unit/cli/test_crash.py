@@ -57,7 +57,7 @@ FAULTS: list[Callable[[], BaseException]] = [
 @pytest.mark.parametrize("name", BECOME_HEADERS)
 @pytest.mark.parametrize("value", ODD)
 def test_variable_with_a_character_that_no_header_may_have_is_a_bad_request(name: str, value: str) -> None:
-    """Exit code 2; the message names the variable and the character, and repeats nothing of its value."""
+    """The exit code is 2; the message names the variable and the character, and repeats nothing of its value."""
     environment = {**NOWHERE, "FABRIC_CREDENTIAL": "service_principal"} | {name: value}
     if name not in ("FABRIC_SAGA_URL", "FUNCTION_KEY"):
         environment.pop("FABRIC_SAGA_URL")

@@ -41,7 +41,7 @@ def test_help_shows_every_command_once_in_a_group() -> None:
 def test_help_is_printed_without_a_command_or_with_a_wrong_one(
     given: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 2, and the whole help on the error stream."""
+    """The exit code is 2, and the whole help is on the error stream."""
     with pytest.raises(SystemExit) as ended:
         main(given)
     text = capsys.readouterr()
@@ -113,7 +113,7 @@ def test_init_writes_a_valid_manifest(
 def test_init_overwrites_nothing(
     path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 2, and the file is unchanged; the same if no file can be created."""
+    """The exit code is 2, and the file is unchanged; the same if no file can be created."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there.yaml").write_text("mine")
     assert main(["init", path]) == 2

@@ -69,8 +69,8 @@ def test_redeploy_without_an_id_generates_one(account: Account, tmp_path: Path) 
 
 
 def test_redeploy_is_refused_without_an_ended_deployment_of_a_manifest(account: Account, tmp_path: Path) -> None:
-    """Exit code 2 and the reason: it runs, it was rejected, a script started it, its manifest is gone, or the id is the
-    same."""
+    """The exit code is 2, with the reason: it runs, it was rejected, a script started it, its manifest is gone, or the
+    id is the same."""
     running = deployed(account, tmp_path, DeploymentState.RUNNING)
     gone = deployed(account, tmp_path, DeploymentState.SUCCEEDED, is_kept=False).replace(manifest_hash="0" * 64)
     gone = account.deployment(manifest_hash=gone.manifest_hash)

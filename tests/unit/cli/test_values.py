@@ -84,7 +84,7 @@ def test_submission_carries_the_values_and_the_audit_shows_them(account: Account
     ids=["missing", "unknown", "of another type", "secret in clear", "no file"],
 )
 def test_wrong_value_is_refused_before_anything_is_sent(file: str, options: tuple[str, ...], message: str) -> None:
-    """Exit code 2, also with storage that would answer; a secret in clear is not quoted."""
+    """The exit code is 2, also with storage that would answer; a secret in clear is not quoted."""
     done = run("submit", file, "--id", new_id(), *options, storage="AccountKey=not read")
     assert done.returncode == 2
     assert message in done.stdout

@@ -147,7 +147,7 @@ def test_anonymous_routes_need_no_token(signed: SignedApi) -> None:
 
 
 def test_nobody_is_let_in_while_tokens_cannot_be_verified(signed: SignedApi) -> None:
-    """503 with the time to try again; it is neither a refusal nor an open door."""
+    """The answer is 503 with the time to try again; it is neither a refusal nor an open door."""
     signed.is_away = True
     reply = signed.send("GET", "deployments", signed.token(*Role))
     assert (reply.status, reply.headers["Retry-After"]) == (503, "5")

@@ -21,7 +21,7 @@ def address(route: Route) -> str:
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 def test_unknown_query_parameter_is_named(api: Api, route: Route) -> None:
-    """400 on every route, before any other check; the function key's parameter is known on all routes."""
+    """The answer is 400 on every route, before any other check; the function key's parameter is known on all routes."""
     reply = api.ask(route.method, f"{address(route)}?code=key&foo=1", MANIFEST)
     [problem] = json_body(reply)["problems"]
     assert (reply.status, problem["path"]) == (400, "query.foo")
@@ -33,7 +33,7 @@ def test_unknown_query_parameter_is_named(api: Api, route: Route) -> None:
 
 @pytest.mark.parametrize("route", [r for r in ROUTES if r.doc.query], ids=lambda route: route.name)
 def test_repeated_query_parameter_is_named(api: Api, route: Route) -> None:
-    """400, unless the route declares it repeatable."""
+    """The answer is 400, unless the route declares it repeatable."""
     for name in route.doc.query:
         value = "pr=1" if name == "label" else "held"
         reply = api.ask(route.method, f"{address(route)}?{name}={value}&{name}={value}", MANIFEST)

@@ -50,7 +50,7 @@ def test_list_contains_each_deployment_exactly_once(accepted: dict[str, int], la
 
 @given(st.one_of(st.text(max_size=60), st.binary(max_size=60).map(lambda b: base64.urlsafe_b64encode(b).decode())))
 def test_invented_cursor_is_refused_or_a_valid_position(text: str) -> None:
-    """400 and never 500; an accepted cursor is one that the app could have returned."""
+    """The answer is 400, never 500; an accepted cursor is one that the app could have returned."""
     position = read_cursor(text)
     if position is not None:
         assert read_cursor(make_cursor(a_header(position[1], accepted_at=position[0]))) == position
@@ -146,7 +146,7 @@ def test_deployment_shows_an_approvals_question_and_approvers(api: Api) -> None:
 
 
 def test_unchanged_deployment_is_not_sent_again(api: Api) -> None:
-    """304 for its ETag, weak or among others; any move of header or step changes the ETag."""
+    """The answer is 304 for its ETag, weak or among others; any move of header or step changes the ETag."""
     api.saga.deployment(D.RUNNING, S.PENDING)
     tags = [api.ask("GET", "deployments/d").headers["ETag"]]
     for given_tag in (tags[0], f"W/{tags[0]}", f'"x", {tags[0]}', "*"):

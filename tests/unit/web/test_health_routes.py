@@ -47,7 +47,8 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> dict[str, Check]:
 @pytest.mark.parametrize("name", ["health_live", "health_ready", "health"])
 @pytest.mark.parametrize("check", [lambda: None, failing_check])
 def test_health_responses_are_health_json_and_not_cached(checks: dict[str, Check], name: str, check: Check) -> None:
-    """200, or 503 if an essential check fails; live checks nothing. No cache may return an old response."""
+    """The answer is 200, or 503 if an essential check fails; live checks nothing. No cache may return an old
+    response."""
     checks["storage"] = check
     status, headers, body = respond(name)
     is_ill = check is failing_check and name != "health_live"

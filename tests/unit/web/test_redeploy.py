@@ -22,7 +22,8 @@ def ended(api: Api) -> str:
 
 
 def test_redeploy_submits_the_same_manifest_under_the_given_id(api: Api) -> None:
-    """202 with the address of the new deployment, which is queued and started; the earlier one does not change."""
+    """The answer is 202 with the address of the new deployment, which is queued and started; the earlier one does not
+    change."""
     digest = ended(api)
     before = api.journal.audit("d")
     reply = api.ask("POST", "deployments/d/redeploy", {"id": "again", "requested_by": "anna"})
@@ -45,7 +46,7 @@ def test_redeploy_repeated_is_the_same_deployment(api: Api) -> None:
 
 
 def test_redeploy_without_a_manifest_to_send_is_a_conflict(api: Api) -> None:
-    """409 with the reason: it runs, the id is its own or another manifest's, or its manifest is gone."""
+    """The answer is 409 with the reason: it runs, the id is its own or another manifest's, or its manifest is gone."""
     api.ask("POST", "deployments?id=other", {**MANIFEST, "name": "other"})
     assert api.ask("POST", "deployments/other/redeploy").status == 409
     ended(api)
@@ -67,7 +68,7 @@ def test_redeploy_of_a_script_is_a_conflict(api: Api) -> None:
     "body", [{"id": "no id"}, {"id": 3}, {"ID": "x"}, {"requested_by": "a\nb"}, {"requested_by": "\u202eanna"}, [], "x"]
 )
 def test_redeploy_refuses_a_wrong_body(api: Api, body: object) -> None:
-    """400 that names the field, and nothing starts."""
+    """The answer is 400 and names the field, and nothing starts."""
     ended(api)
     reply = api.ask("POST", "deployments/d/redeploy", body)
     assert reply.status == 400
@@ -80,7 +81,8 @@ def test_redeploy_of_an_unknown_deployment_is_not_found(api: Api) -> None:
 
 
 def test_parts_without_a_manifest_are_not_found(api: Api) -> None:
-    """404 that says why: a script has none, that of a deployment is gone, or a file list is something else."""
+    """The answer is 404 and says why: a script has no manifest, that of a deployment is gone, or a file list is something
+    else."""
     items = [{"type": "Notebook", "displayName": "n", "template": api.blobs.put(b"hello")}]
     odd = {"name": "m", "steps": [{"id": "content", "kind": "repository", "with": {"items": items}}]}
     api.saga.deployment(D.SUCCEEDED, deployment_id="script", origin=Origin.SCRIPT)

@@ -14,7 +14,8 @@ from tests.unit.web.conftest import MANIFEST, Api, json_body
 
 
 def test_submit_is_recorded_queued_and_started(api: Api) -> None:
-    """202 with the recorded state; the queue has a copy in case this process dies, and the engine is notified."""
+    """The answer is 202 with the recorded state; the queue has a copy in case this process dies, and the engine is
+    notified."""
     reply = api.ask("POST", "deployments?id=d", MANIFEST)
     assert (reply.status, reply.headers["Location"]) == (202, "/api/deployments/d")
     assert json_body(reply)["state"] == "accepted"
@@ -56,7 +57,7 @@ def test_submit_repeated_is_the_same_deployment(api: Api) -> None:
 
 
 def test_submit_of_another_manifest_under_an_id_is_a_conflict(api: Api) -> None:
-    """409, nothing is queued or started, and the first deployment's audit records it."""
+    """The answer is 409, nothing is queued or started, and the first deployment's audit records it."""
     api.ask("POST", "deployments?id=d", MANIFEST)
     reply = api.ask("POST", "deployments?id=d", {**MANIFEST, "name": "other"})
     assert reply.status == 409
@@ -87,7 +88,7 @@ def test_submit_id_is_the_callers_the_manifests_or_a_new_one(api: Api) -> None:
     ],
 )
 def test_submit_of_a_command_is_refused_and_claims_no_id(api: Api, body: Any, reported_by: str) -> None:
-    """400 with a suggestion, whatever else the body contains; the id stays free for its submission."""
+    """The answer is 400 with a suggestion, whatever else the body contains; the id stays free for its submission."""
     reply = api.ask("POST", "deployments?id=d", body)
     [problem] = json_body(reply)["problems"]
     assert reply.status == 400

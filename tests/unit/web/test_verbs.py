@@ -80,7 +80,7 @@ def test_release_needs_a_reason(api: Api) -> None:
 
 @pytest.mark.parametrize("verb", OF_A_STEP)
 def test_verb_for_a_step_needs_its_name(api: Api, verb: Verb) -> None:
-    """400 without one; 409 for a step that does not wait for a person."""
+    """The answer is 400 without a name, and 409 for a step that does not wait for a person."""
     api.saga.deployment(D.RUNNING, S.PENDING)
     assert json_body(api.ask("POST", f"deployments/d/{verb}", {}))["problems"][0]["path"] == "$.step"
     assert api.ask("POST", f"deployments/d/{verb}", {"step": "s0"}).status == 409

@@ -54,7 +54,8 @@ def test_submit_of_a_good_manifest_ends_with_everything_applied(shared_stack: Ru
 
 
 def test_submit_of_a_failing_manifest_ends_with_everything_rolled_back(shared_stack: Running, tmp_path: Path) -> None:
-    """The exit code is 1; the error has the cause, the place and the remedy, and Fabric has nothing of the deployment."""
+    """The exit code is 1; the error has the cause, the place and the remedy, and Fabric has nothing of the
+    deployment."""
     file = written(tmp_path, manifest("put-back", lakehouse("bronze"), item("ball", "Crystal", "bronze")))
     done = shared_stack.cli("submit", file, "--wait", "--timeout", PATIENCE, check=1)
     assert "InvalidItemType" in done.stdout

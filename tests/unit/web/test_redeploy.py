@@ -81,8 +81,8 @@ def test_redeploy_of_an_unknown_deployment_is_not_found(api: Api) -> None:
 
 
 def test_parts_without_a_manifest_are_not_found(api: Api) -> None:
-    """The answer is 404 and says why: a script has no manifest, that of a deployment is gone, or a file list is something
-    else."""
+    """The answer is 404 and says why: a script has no manifest, that of a deployment is gone, or a file list is
+    something else."""
     items = [{"type": "Notebook", "displayName": "n", "template": api.blobs.put(b"hello")}]
     odd = {"name": "m", "steps": [{"id": "content", "kind": "repository", "with": {"items": items}}]}
     api.saga.deployment(D.SUCCEEDED, deployment_id="script", origin=Origin.SCRIPT)

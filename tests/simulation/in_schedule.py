@@ -54,7 +54,7 @@ class InSchedule:
         items += [*self._special(), *self.actions.items()]
         more: dict[str, Any] = {"unchanged": chance.choice(["skip", "check", "redeploy"])}
         if chance.random() < 0.5:  # an item that some of the deployments do not contain
-            items.append(repositories.item(blobs, "Notebook", "old", "z = 1", **folder))
+            items.append(self._old(folder))
         if chance.random() < 0.6:
             more["orphans"] = chance.choice(["quarantine", "delete"])
         manifest["steps"].append({**repositories.step(WORKSPACE, items, shells, **more), "needs": []})
@@ -65,6 +65,13 @@ class InSchedule:
     def violations(self, ids: list[str]) -> Iterable[str]:
         """Check what the repository does beside its definitions."""
         return self.actions.violations(ids) if self.is_on else ()
+
+    def _old(self, folder: dict[str, Any]) -> dict[str, Any]:
+        """Return a notebook, or in some schedules a dataflow, to which Fabric adds companions."""
+        if random.Random(f"{self.seed}/old").random() < 0.7:
+            return repositories.item(self.world.blobs, "Notebook", "old", "z = 1", **folder)
+        self.world.occurred["a dataflow that may be an orphan"] += 1
+        return repositories.item(self.world.blobs, "Dataflow", "old", "section Section1;", **folder)
 
     def _special(self) -> list[dict[str, Any]]:
         """Return an environment that is published, an eventhouse and a dataflow, or some of them.

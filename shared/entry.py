@@ -1,6 +1,5 @@
-"""From a trigger to the saga: reads the host's input, calls the engine with the app's services, and raises the event
-for the orchestration. There is one function for each trigger; function_app.py has the decorators.
-"""
+"""Leads from a trigger to the saga: reads the host's input, calls the engine with the app's services, and raises the
+event for the orchestration. There is one function for each trigger; function_app.py has the decorators."""
 
 import functools
 import json

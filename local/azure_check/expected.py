@@ -1,4 +1,4 @@
-"""What infra/ creates, read from its files, so that the check follows every change there."""
+"""Reads from the files of infra/ what they create, so that the check follows every change there."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the areas of the API add to the state that the control API shows. An empty area adds nothing."""
+"""Adds the areas of the API to the state that the control API shows. An empty area adds nothing."""
 
 from local.fabric_simulator import folders, jobs, publishing, tags
 from local.fabric_simulator.connections import Connections

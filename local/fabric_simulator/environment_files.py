@@ -1,4 +1,4 @@
-"""What the routes of environments share: finding an environment, and reading its files."""
+"""Finds an environment and reads its files, for all routes of environments."""
 
 from typing import Any, cast
 

@@ -1,4 +1,4 @@
-"""What the modules of the API's areas share: the form of their routes, and looking up an item."""
+"""The form of a route, and the lookup of an item: all modules of the API's areas use them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -31,7 +31,7 @@ _POLICIES = ("Abort", "GenerateUniqueName", "CreateOrOverwrite", "OverwriteOnly"
 
 @dataclass
 class OneLakePaths:
-    """What an item has in OneLake: its shortcuts by path and name, and the paths that were seeded."""
+    """The contents of an item in OneLake: its shortcuts by path and name, and the paths that were seeded."""
 
     shortcuts: dict[tuple[str, str], Body] = field(default_factory=lambda: dict[tuple[str, str], Body]())
     seeded: set[str] = field(default_factory=lambda: set[str]())

@@ -1,4 +1,4 @@
-"""What the command line writes into a manifest: `--set NAME=VALUE`, `--values FILE` and `--promotes ID`."""
+"""Writes values of the command line into a manifest: `--set NAME=VALUE`, `--values FILE` and `--promotes ID`."""
 
 import argparse
 from typing import Any

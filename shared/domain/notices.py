@@ -35,7 +35,8 @@ _KEY = "whsec_"
 
 
 class NoticeKind(StrEnum):
-    """What happened; the last part of an event's type. Receivers compare it: add, never rename."""
+    """The kind of a move that is announced; the last part of an event's type. Receivers compare it: add, never
+    rename."""
 
     APPROVAL_WAITING = "approval_waiting"
     ENDED = "ended"

@@ -1,4 +1,4 @@
-"""What Python programs import: transactions, retries, circuit breakers and secrets (docs/scripting.md).
+"""The package that Python programs import: transactions, retries, circuit breakers and secrets (docs/scripting.md).
 
 Importing this package imports pybreaker and tenacity; it reads no setting and opens no connection.
 """

@@ -1,4 +1,4 @@
-"""For operators, monitors and Python programs: the circuit breakers of this process, and retries of Fabric calls.
+"""Circuit breakers of this process and retries of Fabric calls, for operators, monitors and Python programs.
 
 A breaker is a pybreaker: `get_circuit_breaker("items").call(function)` calls through it, `.open()` and `.close()`
 change it for all workers, `.status()` returns its status. `shared.domain.fabric_paths.AREAS` has the names of Fabric's

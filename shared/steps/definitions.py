@@ -1,4 +1,4 @@
-"""What Fabric's types of items require of a definition: its format, its presence, and its references.
+"""The rules of Fabric's item types for a definition: its format, its presence, and its references.
 
 Source of the formats: the published OpenAPI (notebook, semanticModel), and what microsoft/fabric-cicd sends.
 """

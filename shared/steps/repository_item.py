@@ -41,7 +41,7 @@ OUTPUT_OF = {
 
 
 class Unchanged(StrEnum):
-    """What is done with an item that was deployed with the same content before."""
+    """The treatment of an item that was deployed with the same content before."""
 
     SKIP = "skip"
     CHECK = "check"

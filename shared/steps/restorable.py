@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Restorable(StrEnum):
-    """What a rollback restores of an item that is updated."""
+    """How completely a rollback restores an item that is updated."""
 
     EXACT = "exact"
     """Everything that the update changed."""

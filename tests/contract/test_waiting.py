@@ -1,4 +1,4 @@
-"""What an hour of waiting costs in requests to storage: the saga in memory, its journal and locks on the emulator."""
+"""Counts the requests to storage of an hour of waiting: the saga in memory, its journal and locks on the emulator."""
 
 from collections.abc import Callable
 from dataclasses import replace

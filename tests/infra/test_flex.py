@@ -1,4 +1,4 @@
-"""What Flex Consumption does if Bicep does not say otherwise (docs/host.md, infra/README.md)."""
+"""The defaults of Flex Consumption that Bicep must replace (docs/host.md, infra/README.md)."""
 
 from local.stack.stack import HTTP_CONCURRENCY
 from tests.infra.bicep import at, infra, properties, sources, text_of

@@ -216,7 +216,7 @@ def test_stalled_orchestration_is_woken_or_replaced(how: str, manifest: dict[str
 
 @pytest.mark.parametrize("how", HANGS)
 def test_stalled_wait_is_woken_or_replaced(how: str) -> None:
-    """Also the orchestration of a deployment that waits: it gets its target although its wake-up reached nothing."""
+    """The same holds for a deployment that waits: it gets its target although its wake-up reached nothing."""
     world = World()
     held(world, "b")
     world.orchestrations["b"].hang(how)

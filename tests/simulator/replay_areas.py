@@ -1,4 +1,4 @@
-"""What the replay of a recorded call needs in the areas beside workspaces, items and roles."""
+"""Prepares the replay of a recorded call in the areas beside workspaces, items and roles."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""What existed before a recording began, as far as the recording shows it: the only things that a replay seeds.
+"""Finds what existed before a recording began, as far as the recording shows it. A replay seeds nothing else.
 
 An item existed before if the first list of its workspace shows it, or if a call names it before that list, and no
 recorded call created it. After a workspace's first list nothing is added to it: whatever a later list shows, a replayed

@@ -1,4 +1,4 @@
-"""What earlier deployments of a repository noted about the items of a workspace."""
+"""The notes of earlier deployments of a repository on the items of a workspace."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

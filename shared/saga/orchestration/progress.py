@@ -1,4 +1,4 @@
-"""What the orchestrator decides: a pure function of the step graph and the states reported so far.
+"""The decisions of the orchestrator: a pure function of the step graph and the states reported so far.
 
 It travels as the orchestration's input when that continues as new, so it is JSON and small (a few bytes a step).
 The journal is the truth; this is a view of it that is refreshed whenever in doubt.

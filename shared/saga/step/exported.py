@@ -1,4 +1,4 @@
-"""What an export of many items (exports.py) shows of one, if its step probably changes nothing."""
+"""Reads one item from an export of many (exports.py), if its step probably changes nothing."""
 
 from shared.domain.json import JsonObject
 from shared.saga.exports import exports_of

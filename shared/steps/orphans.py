@@ -66,7 +66,7 @@ class OrphansKind(ResourceKind):
     tracked_fields: Mapping[str, str] = {}
 
     def check(self, spec: Fields) -> None:
-        """Check what `repository` did not check: the rest is made by it."""
+        """Check the workspace's id; the kind `repository` has checked or made all other fields."""
         spec.guid("workspaceId", required=True)
         for name in ("repository", "identities", "present", "types", "mode", "keepOrphansFor", "allowDataLoss"):
             spec.raw(name)

@@ -31,7 +31,7 @@ def spans(tab: Page, lane: int | str) -> list[str]:
 
 
 def test_deployment_and_the_one_that_it_promotes_are_shown_side_by_side(tab: Page, serve: Serving) -> None:
-    """Parts that differ come first. A part that only one of them has is named as such, and so is one that both have."""
+    """Parts that differ come first. For each part the page says whether one of the two has it, or both."""
     world = World()
     parts = {"workspace": "a" * 64, "content/Notebook/Load": "b" * 64, "content/Notebook/New": "c" * 64}
     world.add(Deployment(header(1, D.SUCCEEDED, scenes.now(), deployment_id="r-test"), parts=parts))

@@ -392,7 +392,7 @@ def test_pack_reads_the_same_without_opening_relative_to_a_folder(
 
 
 def test_pack_folder_of_too_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are refused before any of them is read."""
+    """The folder is refused before any of its files is read."""
     monkeypatch.setattr(files, "MAX_FILES", 3)
     made = folder(tmp_path)
     for number in range(3):

@@ -49,7 +49,8 @@ COMPANIONS: dict[str, tuple[Companion, ...]] = {
         Companion("DigitalTwinBuilderFlow", "{name}OnDemand", only_bare=True),
     ),
     # A pair for each dataflow, even if older pairs exist; shown even if the dataflow was deleted before. Assumed: a
-    # dataflow that is created with a definition has them too (there is no recording of one).
+    # dataflow that is created with a definition has them too (there is no recording of one), and that they are in the
+    # dataflow's folder, as recorded SQL endpoints and databases are in that of their item.
     "Dataflow": (
         Companion("Lakehouse", "StagingLakehouseForDataflows_{stamp}", (0.0, 1.0), (2.0, 4.0), outlives=True),
         Companion("Warehouse", "StagingWarehouseForDataflows_{stamp}", (12.0, 44.0), (0.0, 10.0), outlives=True),

@@ -59,6 +59,7 @@ class Intent:
     created, so that after a lost answer it can be told from a stranger's thing of the same name. Of an item that Fabric
     adds companions to (steps/companions.py), `beside` maps types to the ids of what bore a companion's name before the
     create, and `made` to those of the companions that Fabric named when the item was verified or before it is deleted.
+    A type maps to an empty text there if no companion of it can be proved any more.
     """
 
     action: IntentAction

@@ -263,7 +263,8 @@ def eventhouse_without_a_guard() -> Generator[None]:
 @contextmanager
 def a_404_taken_for_a_proof() -> Generator[None]:
     """Take a workspace or an item for deleted because a call answers 404, as a paused capacity does."""
-    with patch.object(parents, "is_parent_gone", lambda *_: True):
+    always = patch.object(backward, "is_parent_gone", lambda *_: True)
+    with always, patch.object(parents, "is_parent_gone", lambda *_: True):
         yield
 
 

@@ -43,6 +43,17 @@ def test_step_whose_parent_is_gone_is_compensated(scenario: Scenario, lose: Loss
     assert world.run(hours=4.0) == [DeploymentState.COMPENSATED], world.log[-5:]
 
 
+def test_audit_says_why_there_was_nothing_to_compensate() -> None:
+    """A deployer without a role sees as little as after a deletion, so a person must be able to find such steps."""
+    _, world = run(next(s for s in SCENARIOS if s.name == "lakehouse, created"), fails=False)
+    workspaces_deleted(world)
+    assert world.ask(Verb.RETIRE).accepted
+    assert world.run(hours=4.0) == [DeploymentState.COMPENSATED]
+    reasons = [e.reason for e in world.journal.audit("d") if e.subject == "step_00001" and e.after == "compensated"]
+    assert len(reasons) == 1
+    assert "what it was in is not shown any more" in reasons[0]
+
+
 @EACH
 @LOSSES
 def test_step_whose_parent_goes_with_its_first_call_is_compensated(scenario: Scenario, lose: Loss) -> None:

@@ -9,6 +9,7 @@ A step that cannot be compensated after growing delays is `compensation_failed`:
 tries again.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -27,9 +28,13 @@ from shared.saga.step.outcome import Attempt, Reschedule, Settle
 from shared.steps.gathering_kind import GatheringKind
 from shared.steps.kind import Call, GuardError, NotYetError, Snapshot
 from shared.steps.makers import Found
-from shared.steps.parents import is_folder_gone, unless_gone
+from shared.steps.parents import is_folder_gone, is_parent_gone
 from shared.steps.run_kind import RunKind
 
+_PARENT_GONE = (
+    "nothing there to compensate: what it was in is not shown any more, so it was deleted, or the deployer has no role "
+    "on it now"
+)
 _OWN = (OperationPurpose.COMPENSATE, OperationPurpose.RECREATE)
 """The operations that the compensation itself began."""
 
@@ -123,7 +128,7 @@ def _located(d: Delivery, spec: JsonObject) -> Snapshot | None:
     resource = d.step.resource
     if resource is None:
         return None
-    return unless_gone(partial(d.kind.locate, d.fabric, spec, resource), d.fabric, spec, resource)
+    return _look(d, spec, partial(d.kind.locate, d.fabric, spec, resource))
 
 
 def _found_again(d: Delivery, spec: JsonObject, intent: Intent, uncertain: bool) -> Snapshot | None:
@@ -133,7 +138,18 @@ def _found_again(d: Delivery, spec: JsonObject, intent: Intent, uncertain: bool)
         if not uncertain:
             return None
         look = partial(d.kind.lost, d.fabric, spec, intent)
-    return unless_gone(look, d.fabric, spec, d.step.resource)
+    return _look(d, spec, look)
+
+
+def _look(d: Delivery, spec: JsonObject, look: Callable[[], Snapshot | None]) -> Snapshot | None:
+    """Return what a look finds; None, and note it, if there is nothing to look in any more. Raises FabricError."""
+    try:
+        return look()
+    except FabricNotFoundError:
+        if not is_parent_gone(d.fabric, spec, d.step.resource):
+            raise
+        d.is_parent_gone = True
+        return None
 
 
 def _status(d: Delivery, operation: Operation) -> OperationStatus:
@@ -240,7 +256,7 @@ def _absent(d: Delivery, running: Operation | None) -> Attempt:
         return Settle(StepState.COMPENSATED, reason, changes)
     if d.step.ambiguous and d.step.resource is None and remaining > 0:
         return Reschedule(remaining)
-    return companions.settle(d, "nothing there to compensate")
+    return companions.settle(d, _PARENT_GONE if d.is_parent_gone else "nothing there to compensate")
 
 
 def _retry_or_fail(d: Delivery, error: SagaError) -> Attempt:

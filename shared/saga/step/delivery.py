@@ -118,6 +118,8 @@ class Delivery:
         self._oldest = self._oldest_list()
         self.reading: OperationStatus | None = None
         """How the operation ended that reads the definition, if this delivery has asked."""
+        self.is_parent_gone = False
+        """True if this delivery found no workspace or item to look in for the step's resource."""
         self._writing = threading.Lock()
         self._is_released = False
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.cli import repository_shortcuts
+from shared.cli import repository_schedules, repository_shortcuts
 from shared.cli.stored import StoredFiles
 from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.json import JsonObject, as_list, canonical
@@ -21,9 +21,11 @@ from shared.repository.item_types import ITEM_TYPES, SHORTCUTS, definition_forma
 from shared.repository.model import Item, Part, Repository
 from shared.repository.model_json import to_json
 from shared.repository.parameter_model import NO_ENVIRONMENT, Parameters
+from shared.repository.schedules import PART as SCHEDULES
 from shared.repository.selection import Selection, folders_of, selected
 from shared.settings import caller_variables
 from shared.steps.item_actions import DEFAULT_VALUE_SET, ValueSetKind
+from shared.steps.schedules import JOBS
 
 NO_PARAMETERS = "none"
 _PACKED = frozenset({"path", "folders", "items", "order", "source", "others"})
@@ -66,6 +68,7 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
         raise InvalidInputError(problems)
     exclude = _pattern(spec, "excludeShortcuts", path.rpartition(".")[0], problems)
     linked = repository_shortcuts.Packing(analysis, read, name, exclude)
+    unsent = tuple(repository_schedules.warnings(chosen.values(), analysis, read, name, problems))
     listed = linked.packed(chosen.values(), ordered, problems) if spec.get("shortcuts") is not False else {}
     if problems:
         raise InvalidInputError(problems)
@@ -95,7 +98,7 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
     ]
     if others:
         packed["others"] = others
-    return Packed(packed, repository.left_out, (*analysis.warnings, *_stored_variables(loaded, path)))
+    return Packed(packed, repository.left_out, (*analysis.warnings, *unsent, *_stored_variables(loaded, path)))
 
 
 def _stored_variables(loaded: Parameters, path: str) -> list[Problem]:
@@ -192,7 +195,8 @@ class _Entries:
         self._ready: dict[str, dict[str, None]] = {}
         for use in analysis.uses:
             row = to_json(use.ref)
-            self._refs.setdefault(use.item, {})[canonical(row)] = row
+            owner = use.file if use.file.rpartition("/")[2] == SCHEDULES else use.item
+            self._refs.setdefault(owner, {})[canonical(row)] = row
             if use.ref.key and use.ref.attribute != "id":
                 self._ready.setdefault(use.ref.key, {})[use.ref.attribute] = None
 
@@ -236,8 +240,12 @@ class _Entries:
             if value:
                 entry[name] = value
         if not is_shell(item.type) and len(item.parts) > 1:
-            template = self._template(item, item.parts)
+            own = item.part(SCHEDULES) if item.type in JOBS else None
+            template = self._template(item, [part for part in item.parts if part is not own])
             entry["template"] = self._in_bundle(template)
+            if own is not None:
+                at = self._stored.add_content(self._template(item, (own,)))
+                entry["schedules"] = {"template": at, "refs": list(self._refs.get(own.file, {}).values())}
             if refs := list(self._refs.get(item.key, {}).values()):
                 entry["refs"] = refs
         if (shortcuts := self._shortcuts.get(item.key)) and (part := item.part(SHORTCUTS)) is not None:

@@ -18,11 +18,14 @@ from shared.domain.ports.deployed import identity_of
 from shared.domain.record_json import dump, load
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DeploymentState, StepState
+from shared.steps.item_schedules import ItemSchedulesKind
 from shared.steps.orphans import OrphansKind
 from shared.steps.repository_item import RepositoryItemKind
 from shared.steps.repository_shortcuts import RemovedShortcutsKind, RepositoryShortcutKind
 
-_NOTED = frozenset({RepositoryItemKind.name, RepositoryShortcutKind.name, RemovedShortcutsKind.name})
+_NOTED = frozenset(
+    {RepositoryItemKind.name, RepositoryShortcutKind.name, RemovedShortcutsKind.name, ItemSchedulesKind.name}
+)
 """The kinds of steps whose ends are noted."""
 
 

@@ -9,14 +9,16 @@ from shared.domain.ports import KindRules
 from shared.steps.approval import ApprovalKind
 from shared.steps.connection_binding import ConnectionBindingKind
 from shared.steps.custom import CustomKind
+from shared.steps.elsewhere import ElsewhereKind
 from shared.steps.environment import EnvironmentItemKind, EnvironmentKind
 from shared.steps.folder import FolderKind
 from shared.steps.git_connection import GitConnectionKind, GitInitialisationKind, GitLinkKind
 from shared.steps.git_update import GitUpdateKind
 from shared.steps.item import ItemKind
 from shared.steps.item_actions import EnvironmentPublishKind, ValueSetKind
+from shared.steps.item_schedules import ItemSchedulesKind
 from shared.steps.job import JobKind
-from shared.steps.kind import ANY_TYPE, ElsewhereKind, StepKind
+from shared.steps.kind import ANY_TYPE, StepKind
 from shared.steps.lakehouse import LakehouseKind
 from shared.steps.orphans import OrphansKind
 from shared.steps.principals import PrincipalsKind
@@ -50,6 +52,7 @@ _EXPANDED: tuple[StepKind, ...] = (
     RepositoryItemKind(),
     RepositoryShortcutKind(),
     RemovedShortcutsKind(),
+    ItemSchedulesKind(),
     ValueSetKind(),
     EnvironmentPublishKind(),
     EnvironmentItemKind(),

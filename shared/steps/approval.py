@@ -2,7 +2,7 @@
 
 from shared.domain.approval import APPROVAL, SEPARATION
 from shared.domain.fields import Fields, Words
-from shared.steps.kind import ElsewhereKind
+from shared.steps.elsewhere import ElsewhereKind
 
 DEFAULTS = ("reject", "approve")
 

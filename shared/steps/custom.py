@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from shared.domain.errors import FabricRefusedError
 from shared.domain.fields import Fields
 from shared.domain.records import Resource
-from shared.steps.kind import ElsewhereKind, GuardError
+from shared.steps.elsewhere import ElsewhereKind
+from shared.steps.kind import GuardError
 
 log = logging.getLogger(__name__)
 CUSTOM = "custom"

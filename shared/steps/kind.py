@@ -213,6 +213,10 @@ class StepKind(KindRules, Protocol):
         """Return the one call that creates it, or the calls that update it, in order and each idempotent."""
         ...
 
+    def calls(self, fabric: Fabric, spec: JsonObject, intent: Intent) -> Iterable[Call]:
+        """Return the calls of `apply`. A kind whose update creates something looks first what remains to be done."""
+        ...
+
     def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
         """Return the resource that the response to a create, or the result of its operation, names."""
         ...
@@ -280,6 +284,14 @@ class ResourceKind:
     def is_probably_as_asked(self, spec: JsonObject, found: Snapshot) -> bool:
         return False
 
+    def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
+        """Return the one call that creates it, or the calls that update it."""
+        raise NotImplementedError
+
+    def calls(self, fabric: Fabric, spec: JsonObject, intent: Intent) -> Iterable[Call]:
+        """Return the calls of `apply`, which may all be sent again."""
+        return self.apply(spec, intent)
+
     def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
         """Allow every update."""
 
@@ -298,30 +310,6 @@ class ResourceKind:
 
     def completed(self, fabric: Fabric, intent: Intent, found: Snapshot) -> Snapshot:
         return found
-
-
-class ElsewhereKind:
-    """Base of the kinds whose steps change nothing in Fabric: a person or a script decides how they end."""
-
-    name: str
-    about: str
-    packs = ""
-    outputs: frozenset[str] = frozenset()
-    tracks = ""
-    tracked_fields: Mapping[str, str] = {}
-
-    def check(self, spec: Fields) -> None:
-        """Note every problem of a step's `with`."""
-        raise NotImplementedError
-
-    def expand(self, step_id: str, spec: JsonObject) -> list[Expanded] | None:
-        return None
-
-    def runs_last(self, spec: JsonObject) -> bool:
-        return False
-
-    def reverse(self, resource: Resource) -> None:
-        """Reverse what the step did. Raises GuardError if only a person can do it, FabricError to be tried again."""
 
 
 def check_resolved(kind: KindRules, spec: JsonObject, *, is_template: bool = False) -> None:

@@ -6,11 +6,11 @@ that each has its own journal row, error and compensation.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from shared.domain.fields import Fields, Words, seconds_of
-from shared.domain.json import SHA256, JsonObject, as_list
+from shared.domain.json import SHA256, JsonObject, as_list, as_object
 from shared.domain.ports import Expanded
 from shared.domain.step_graph import MAX_STEP_ID
 from shared.repository.model import Kind, Ref
@@ -19,6 +19,7 @@ from shared.repository.order import Phase
 from shared.steps import items, repository_shortcut_steps
 from shared.steps.folder import FolderKind
 from shared.steps.item_actions import EnvironmentPublishKind, ValueSetKind
+from shared.steps.item_schedules import ItemSchedulesKind
 from shared.steps.kind import WORKSPACE_ID
 from shared.steps.marker import check_description
 from shared.steps.orphans import Orphans, OrphansKind
@@ -109,6 +110,7 @@ class RepositoryKind:
             if folder and folder not in folders:
                 fields.problem("folder", f"'{folder[:100]}' is not one of `folders`")
         repository_shortcut_steps.check(spec)
+        repository_shortcut_steps.check_schedules(spec)
         steps: set[str] = set()
         order = _each(
             spec,
@@ -197,6 +199,7 @@ def _read_item(row: Fields) -> tuple[str, str]:
     row.text("bundle", pattern=SHA256, hint="must be the SHA-256 of stored templates")
     row.texts("ready")
     row.any_object("shortcuts")
+    row.any_object("schedules")
     row.text("valueSet", refers=True)
     check_refs(row)
     return f"{item_type}/{name}", folder
@@ -226,6 +229,11 @@ class _Expansion:
         }
 
     def steps(self) -> Iterator[Expanded]:
+        found = list(self._items())
+        yield from found
+        yield from self._schedules(found)
+
+    def _items(self) -> Iterator[Expanded]:
         if orphans := self._orphans():
             yield orphans
         for folder, suffix in self._folders.items():
@@ -241,6 +249,30 @@ class _Expansion:
             if phase != Phase.SHELL:
                 yield from self._actions(step["item"], phase)
         yield from repository_shortcut_steps.expanded(self._step_id, self._spec, self)
+
+    def _schedules(self, before: Iterable[Expanded]) -> Iterator[Expanded]:
+        """Yield the steps that set the schedules of items. They come after all others of the repository: a schedule
+        starts jobs, which may need any item."""
+        rows = {key: as_object(row.get("schedules")) for key, row in self._rows.items() if row.get("schedules")}
+        steps = list(before) if rows else []
+        needed = {need for step in steps for need in step.needs}
+        last = tuple(step.suffix for step in steps if step.suffix not in needed)
+        nodes = {step["item"]: self.node(f"{step['item']}#{step.get('phase') or Phase.WHOLE}")
+                 for step in self._spec["order"] if step.get("phase") != Phase.SHELL}  # fmt: skip
+        for key, held in rows.items():
+            row, node = self._rows[key], nodes[key]
+            spec: JsonObject = {
+                "workspaceId": self._spec["workspaceId"],
+                "itemId": self.output(node),
+                "displayName": row["displayName"],
+                "type": row["type"],
+                "identity": identity(row),
+                "template": (held or {}).get("template"),
+                "refs": [self.value(each) for each in (held or {}).get("refs") or ()],
+                "off": self.output(node, "switchedOff"),
+            }
+            needs = tuple(dict.fromkeys([node, *last]))
+            yield Expanded(self.ids[key] + "/schedules", ItemSchedulesKind.name, spec, needs, ItemSchedulesKind.outputs)
 
     def _orphans(self) -> Expanded | None:
         """Return the step that quarantines orphans. It comes first, so that their names are free."""
@@ -293,6 +325,7 @@ class _Expansion:
                 "template": row["template"],
                 **({"bundle": row["bundle"]} if row.get("bundle") else {}),
                 "refs": [self.value(each) for each in as_list(row.get("refs")) or []],
+                **({"hasSchedules": True} if row.get("schedules") else {}),
             }
         before = [self.node(need) for need in needs]
         if phase == Phase.DEFINITION:

@@ -55,7 +55,9 @@ class RepositoryItemKind(ItemKind):
     about = "One item of a repository; a step of the kind repository expands to it."
     packs = ""
     if_exists = IfExists.UPDATE
-    outputs = frozenset({"id", "displayName", "workspaceId", "type", "created", "changed", *OUTPUT_OF.values()})
+    outputs = frozenset(
+        {"id", "displayName", "workspaceId", "type", "created", "changed", "switchedOff", *OUTPUT_OF.values()}
+    )
     keys = ("workspaceId", "type", "displayName")
     is_found_by_marker = True
     tracks = ""
@@ -68,7 +70,7 @@ class RepositoryItemKind(ItemKind):
         spec.text("displayName", required=True, maximum=items.NAME_LIMIT, refers=True)
         for name in (
             *("description", "logicalId", "template", "folderId", "refs", "ready", "unchanged", "creationPayload"),
-            *("itemId", "shellIsNew", "bundle"),
+            *("itemId", "shellIsNew", "bundle", "hasSchedules"),
         ):
             spec.raw(name)
 
@@ -184,7 +186,8 @@ class RepositoryItemKind(ItemKind):
         found = Snapshot(Resource(spec["type"], item_id, before.get("displayName", ""), spec["workspaceId"]), before)
         changed = self.changes(spec, found)
         calls: list[Call] = []
-        if "definition" in changed:  # first, because it is the one that Fabric may continue as an operation
+        if "definition" in changed:  # no schedule may start a job of an item that has only half of its changes
+            calls += _switched(spec, item_id, before)
             calls.append(self.definition_call(spec, item_id, spec["definition"]))
         return calls + _metadata_calls(spec, item_id, changed, _wanted(spec, before))
 
@@ -206,6 +209,7 @@ class RepositoryItemKind(ItemKind):
             "changed": intent.action is not IntentAction.ADOPT,
             "identity": identity_of(spec.get("logicalId") or "", spec["type"], spec["displayName"]),
             "isOwn": intent.action is IntentAction.CREATE or _is_own(spec, resource),
+            **({"switchedOff": _switched_off(intent)} if spec.get("hasSchedules") else {}),
             **({"sent": spec["sent"]} if "sent" in spec else {}),
             **lookups.ready(fabric, spec["workspaceId"], found.resource, spec.get("ready") or ()),
         }
@@ -242,6 +246,18 @@ class RepositoryItemKind(ItemKind):
         """Return POST updateDefinition without `updateMetadata`, so that Fabric keeps name, description and marker."""
         path = f"{items.items_path(spec)}/{item_id}/updateDefinition"
         return Call("POST", path, "updateDefinition", {"definition": definition})
+
+
+def _switched(spec: JsonObject, item_id: str, before: JsonObject) -> list[Call]:
+    """Return the calls that switch the item's schedules off, if a later step switches them on again."""
+    rows: list[JsonObject] = (before.get("schedules") or []) if spec.get("hasSchedules") else []
+    return schedules.switched(spec["workspaceId"], item_id, spec["type"], rows, is_on=False)
+
+
+def _switched_off(intent: Intent) -> str:
+    """Return the ids of the schedules that the update switched off, with spaces between them."""
+    rows: list[JsonObject] = (intent.before or {}).get("schedules") or []
+    return " ".join(str(row["id"]) for row in rows if row.get("enabled") is True and "configuration" in row)
 
 
 def _content(part: JsonObject, read: Callable[[str], bytes]) -> bytes:

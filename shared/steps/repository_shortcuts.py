@@ -7,25 +7,20 @@ deployments created, and that the part does not list any more, are deleted by on
 shortcuts of people stay.
 """
 
-import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from shared.domain.errors import FabricTransientError, InvalidInputError, Problem
 from shared.domain.fields import Fields
-from shared.domain.item_template import stored_template
-from shared.domain.json import JsonObject, as_list, as_object, canonical, content_hash
+from shared.domain.json import JsonObject, as_list, as_object, canonical
 from shared.domain.ports import Fabric
 from shared.domain.ports.deployed import SHORTCUT, identity_of
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.repository.model import Ref
-from shared.repository.model_json import from_json, to_json
-from shared.repository.render import RenderError, render
-from shared.repository.shortcuts import Shortcut, shortcuts_in
-from shared.steps import items, lookups, shortcuts
-from shared.steps.kind import Call, Details, IfExists, NotYetError, Recall, ResourceKind, Snapshot, VerificationError
+from shared.repository.shortcuts import shortcuts_in
+from shared.steps import items, shortcuts
+from shared.steps.kind import Call, Details, IfExists, Recall, ResourceKind, Snapshot, VerificationError
+from shared.steps.repository_part import UnusablePartError, rendered_part
 from shared.steps.shortcut import ShortcutKind
 
 
@@ -52,9 +47,14 @@ class RepositoryShortcutKind(ShortcutKind):
             return spec
         kept = {name: spec[name] for name in spec if name not in ("template", "refs")}
         wanted = f"{spec['path']}/{spec['name']}"
-        found = next((each for each in _rendered(fabric, spec, recall) if each.key == wanted), None)
+        about = f"the shortcut '{spec['displayName']}'"
+        try:
+            listed = shortcuts_in(rendered_part(fabric, spec, recall, about))
+        except ValueError as error:
+            raise UnusablePartError(about, str(error)) from None
+        found = next((each for each in listed if each.key == wanted), None)
         if found is None:
-            raise _unusable(spec, "it does not have this shortcut once its parameters are replaced")
+            raise UnusablePartError(about, "its file does not list it once the parameters are replaced")
         known = recall.of_item(spec["workspaceId"], "", f"{SHORTCUT}/{spec['identity']}/{wanted}")
         is_known = known is not None and known["isOwn"] and known["id"].lower() == spec["itemId"].lower()
         return {**kept, "target": found.target, "transform": found.transform, "isKnown": is_known}
@@ -208,32 +208,3 @@ def _put(spec: JsonObject, item_id: str, row: JsonObject, *, replaces: bool = Fa
 
 def _rows(intent: Intent) -> list[Any]:
     return as_list((intent.before or {}).get("shortcuts")) or []
-
-
-def _rendered(fabric: Fabric, spec: JsonObject, recall: Recall) -> Iterator[Shortcut]:
-    values = {str(content_hash(each["ref"])): _value(fabric, spec, each) for each in spec["refs"]}
-
-    def value_of(ref: Ref) -> str:
-        return values[content_hash(to_json(ref))]
-
-    try:
-        [part] = stored_template(spec, recall.payload)["parts"]
-        raw = part.get("content")
-        content = recall.payload(part["sha256"]) if raw is None else base64.b64decode(raw)
-        yield from shortcuts_in(render(content, True, from_json(part["replacements"]), value_of).decode())
-    except (KeyError, TypeError, ValueError, RenderError) as error:
-        raise _unusable(spec, str(error)) from None
-
-
-def _value(fabric: Fabric, spec: JsonObject, each: JsonObject) -> str:
-    if "value" in each:
-        return each["value"]
-    try:
-        return lookups.value_of(fabric, spec["workspaceId"], from_json(each["ref"]))
-    except NotYetError as error:
-        raise FabricTransientError(str(error), call="look up a reference") from None
-
-
-def _unusable(spec: JsonObject, why: str) -> InvalidInputError:
-    what = f"the shortcuts of lakehouse '{spec['displayName']}' cannot be used: {why}"
-    return InvalidInputError([Problem("$.with.template", what)])

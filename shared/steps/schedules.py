@@ -19,14 +19,13 @@ from typing import Any
 from shared.domain.errors import FabricAuthError, FabricNotFoundError, FabricRefusedError
 from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.ports import Fabric
+from shared.repository.schedules import PART
 from shared.steps.kind import Call
 
 log = logging.getLogger(__name__)
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 _TO_SECOND = len("2026-01-01T00:00:00")
-PART = ".schedules"
-"""The part with the schedules of an item, which Fabric takes on and does not have to return."""
 _FIELDS = ("schedules", "sentSchedules")
 """The fields of a before-image: the schedules of the item, and those of the wanted definition."""
 JOBS: dict[str, str] = {
@@ -41,23 +40,25 @@ JOBS: dict[str, str] = {
 
 def of_item(fabric: Fabric, workspace_id: str, item_id: str, item_type: str) -> list[JsonObject]:
     """Return what must be known of each schedule of an item to switch it off and on. Raises FabricError."""
-    job = JOBS.get(item_type)
-    if job is None:
+    if item_type not in JOBS:
         return []
-    rows = fabric.list(_path(workspace_id, item_id, job))
-    return [{name: row[name] for name in ("id", "enabled", "configuration") if name in row} for row in rows]
+    rows = fabric.list(path(workspace_id, item_id, item_type))
+    return [
+        {name: row[name] for name in ("id", "enabled", "configuration", "executionData") if name in row} for row in rows
+    ]
 
 
 def switched(
     workspace_id: str, item_id: str, item_type: str, schedules: Iterable[JsonObject], *, is_on: bool
 ) -> list[Call]:
-    """Return the calls that switch the schedules off that were on, or on again."""
+    """Return the calls that switch the schedules off that were on, or on again. One that is gone needs no call."""
     return [
         Call(
             "PATCH",
-            f"{_path(workspace_id, item_id, JOBS[item_type])}/{each['id']}",
+            f"{path(workspace_id, item_id, item_type)}/{each['id']}",
             "schedule",
-            {"enabled": is_on, "configuration": each["configuration"]},
+            {**{name: each[name] for name in ("configuration", "executionData") if name in each}, "enabled": is_on},
+            may_be_done=True,
         )
         for each in schedules
         if each.get("enabled") is True and "configuration" in each
@@ -110,7 +111,7 @@ def restored(
     of one that is gone. A schedule that neither the before-image nor the definition has belongs to somebody else, and
     stays.
     """
-    path = _path(workspace_id, item_id, JOBS[item_type])
+    at = path(workspace_id, item_id, item_type)
     sent: list[JsonObject] = before["sentSchedules"]
     kept, gone, others = _paired(before["schedules"], present, lambda old, row: old["id"] == row["id"])
     anew, gone, others = _paired(gone, others, lambda old, row: _body(old)["configuration"] == row.get("configuration"))
@@ -118,9 +119,9 @@ def restored(
     reused, gone, made = _paired(gone, made, lambda old, row: True)
     changed = [(old, row) for old, row in (*kept, *anew, *reused) if _body(old) != _body(row)]
     calls = [
-        *(Call("PATCH", f"{path}/{row['id']}", "schedule", _body(old)) for old, row in changed),
-        *(Call("POST", path, "schedule", _body(old)) for old in gone),
-        *(Call("DELETE", f"{path}/{row['id']}", "schedule", may_be_done=True) for row in made),
+        *(Call("PATCH", f"{at}/{row['id']}", "schedule", _body(old)) for old, row in changed),
+        *(Call("POST", at, "schedule", _body(old)) for old in gone),
+        *(Call("DELETE", f"{at}/{row['id']}", "schedule", may_be_done=True) for row in made),
     ]
     return [replace(call, is_looked_for=True) for call in calls]
 
@@ -171,5 +172,6 @@ def _body(row: JsonObject) -> JsonObject:
     return {"enabled": row.get("enabled"), "configuration": row.get("configuration")}
 
 
-def _path(workspace_id: str, item_id: str, job: str) -> str:
-    return f"/workspaces/{workspace_id}/items/{item_id}/jobs/{job}/schedules"
+def path(workspace_id: str, item_id: str, item_type: str) -> str:
+    """Return the collection of the schedules of an item."""
+    return f"/workspaces/{workspace_id}/items/{item_id}/jobs/{JOBS[item_type]}/schedules"

@@ -1,21 +1,25 @@
-"""The actions of a repository in a schedule, beside its definitions: shortcuts between its lakehouses.
+"""The actions of a repository in a schedule, beside its definitions: shortcuts of a lakehouse, schedules of a pipeline.
 
 Everything here is drawn from random generators of its own, so that the rest of a seed's schedule stays the same.
 """
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from local.fabric_simulator.schedules import Schedule, Schedules
 from local.fabric_simulator.shortcuts import OneLakePaths
 from local.fabric_simulator.store import Item, Workspace
 from shared.domain.records import StepRecord
 from shared.domain.states import DeploymentState, IntentAction, StepState
+from shared.repository.schedules import comparable
 from tests.simulation import repositories
 from tests.simulation.world import World
 
 _KEPT = (DeploymentState.SUCCEEDED, DeploymentState.FAILED)
+_TIMES: tuple[str, ...] = ("06:00", "12:00", "18:00")
 _LINKS: tuple[str, ...] = ("orders", "customers", "prices", "stock")
 
 
@@ -26,14 +30,17 @@ class ActionsInSchedule:
 
     world: World
     chance: random.Random
+    schedules: random.Random
     is_on: bool
+    is_scheduled: bool
     by_hand: dict[tuple[str, str], str] = field(default_factory=lambda: dict[tuple[str, str], str]())
+    schedules_by_hand: set[str] = field(default_factory=set[str])
 
     @classmethod
     def of(cls, seed: int, world: World) -> "ActionsInSchedule":
-        """Draw it from the seed: half of the repositories have shortcuts."""
-        chance = random.Random(f"{seed}/actions")
-        return cls(world, chance, chance.random() < 0.5)
+        """Draw it from the seed: half of the repositories have shortcuts, and half of them schedules."""
+        chance, schedules = random.Random(f"{seed}/actions"), random.Random(f"{seed}/schedules of items")
+        return cls(world, chance, schedules, chance.random() < 0.5, schedules.random() < 0.5)
 
     def items(self) -> list[dict[str, Any]]:
         """Return two lakehouses of a repository, one with shortcuts into the other; people may have made one before."""
@@ -46,6 +53,55 @@ class ActionsInSchedule:
         targets = dict.fromkeys(names, "raw_lake")
         clean = repositories.lakehouse(self.world.blobs, "clean_lake", targets)
         return [clean, repositories.lakehouse(self.world.blobs, "raw_lake", {})]
+
+    def scheduled(self, pipeline: dict[str, Any]) -> dict[str, Any]:
+        """Return the entry of the pipeline with schedules, or as it is; people may have added one to it before."""
+        if not self.is_scheduled:
+            return pipeline
+        self.world.occurred["schedules of a repository"] += 1
+        if self.schedules.random() < 0.4:
+            for item in self._pipelines():
+                shown: dict[str, Any] = {"id": self.world.model.store.new_id(), "enabled": True}
+                shown["configuration"] = repositories.configuration("03:00")
+                if not self.schedules_by_hand & item.part(Schedules).by_id.keys():
+                    item.part(Schedules).by_id[shown["id"]] = Schedule("Pipeline", shown)
+                    self.schedules_by_hand.add(shown["id"])
+                    self.world.occurred["schedule made by hand"] += 1
+        chosen = self.schedules.sample(_TIMES, self.schedules.randint(0, 2))
+        times = {time: self.schedules.random() < 0.7 for time in chosen}
+        return repositories.scheduled(self.world.blobs, pipeline, times)
+
+    def _pipelines(self) -> list[Item]:
+        workspaces = self.world.model.store.workspaces.values()
+        return [i for w in workspaces for i in w.standing() if (i.type, i.name) == ("DataPipeline", "run")]
+
+    def _schedule_violations(self, ids: list[str], kept: list[str]) -> Iterable[str]:
+        """Check that no job starts twice at a time, that the last deployment that was kept has its schedules, and that
+        those of people are on, unless a deployment was left half-way."""
+        if not self.is_scheduled:
+            return
+        is_half = any(
+            self.world.state(d) is DeploymentState.FAILED or self.world.journal.header(d).record.is_released
+            for d in ids
+        )
+        for item in self._pipelines():
+            rows = [each.shown for each in item.part(Schedules).by_id.values()]
+            on = Counter(comparable(row["configuration"]) for row in rows if row["enabled"])
+            yield from (f"the job of {item.name} is scheduled {n} times: {key}" for key, n in on.items() if n > 1)
+            if is_half:
+                continue
+            for row in rows:
+                if row["id"] in self.schedules_by_hand and not row["enabled"]:
+                    yield f"a schedule of {item.name} that somebody made is off"
+            last = self._rows(kept[-1], "item_schedules") if kept else []
+            for step in last:
+                wanted: list[dict[str, Any]] = self.world.services.payloads.load(step.spec).get("wanted") or []
+                for each in wanted if step.state is StepState.SUCCEEDED else ():
+                    alike = [
+                        row for row in rows if comparable(row["configuration"]) == comparable(each["configuration"])
+                    ]
+                    if not any(row["enabled"] == each["enabled"] for row in alike):
+                        yield f"{kept[-1]} succeeded, and the schedule {each} of {item.name} is {alike}"
 
     def _put_by_hand(self, name: str) -> None:
         for workspace, item in self._lakehouses():
@@ -68,7 +124,8 @@ class ActionsInSchedule:
             (d for d in ids if self.world.state(d) in _KEPT),
             key=lambda d: str(self.world.journal.header(d).record.started_at),
         )
-        rows = {d: self._rows(d) for d in kept}
+        yield from self._schedule_violations(ids, kept)
+        rows = {d: self._rows(d, "repository_shortcut") for d in kept}
         known = {self._id(r) for d in kept for r in rows[d] if _may_be_there(r)}
         for _, item in self._lakehouses():
             shortcuts = item.part(OneLakePaths).shortcuts
@@ -94,9 +151,9 @@ class ActionsInSchedule:
         spec = self.world.services.payloads.load(row.spec)
         return f"{spec['itemId'].lower()}/{spec['path'].strip('/')}/{spec['name']}"
 
-    def _rows(self, deployment_id: str) -> list[StepRecord]:
+    def _rows(self, deployment_id: str, kind: str) -> list[StepRecord]:
         rows = [s.record for s in self.world.journal.steps(deployment_id)]
-        return [row for row in rows if row.kind == "repository_shortcut"]
+        return [row for row in rows if row.kind == kind]
 
 
 def _may_be_there(row: StepRecord) -> bool:

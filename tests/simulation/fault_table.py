@@ -31,7 +31,7 @@ from local.fabric_simulator.store import Workspace
 from local.fabric_simulator.tags import Applied, Tags, shown
 from shared.domain.json import canonical, content_hash
 from shared.domain.ports import DeployedItem
-from shared.domain.ports.deployed import SHORTCUT, identity_of
+from shared.domain.ports.deployed import SCHEDULES, SHORTCUT, identity_of
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DEPLOYMENT_ENDED
 from shared.steps import KINDS
@@ -80,6 +80,9 @@ class Scenario:
     is_bound: bool = False
     is_tagged: bool = False
     """True if the workspace is in the first domain and has the first tag."""
+    has_schedules: bool = False
+    """The first item has three schedules: one that the repository lists, one of a person, and one that an earlier
+    deployment created and switched off, because the repository does not list it any more."""
     was_listed: str = ""
     """The shortcut of the first item that an earlier deployment of the step created, and the repository does not list
     now."""
@@ -170,6 +173,22 @@ _CHECKED = {
         unchanged="check",
     ),
     "id": "it",
+}
+_SCHEDULED = {
+    **repositories.step(
+        WORKSPACE,
+        [
+            repositories.scheduled(
+                STORED, repositories.item(STORED, "DataPipeline", "run", "[]"), {"06:00": True, "18:00": False}
+            )
+        ],
+    ),
+    "id": "it",
+}
+_PIPELINE = {
+    "type": "DataPipeline",
+    "displayName": "run",
+    "definition": {"parts": [{"path": "pipeline-content.json", "payload": "e30=", "payloadType": "InlineBase64"}]},
 }
 _SPARK = {"parts": [{"path": "Setting/Sparkcompute.yml", "payload": "e30=", "payloadType": "InlineBase64"}]}
 _NAMES = {
@@ -305,6 +324,8 @@ SCENARIOS = (
     Scenario("shortcuts of a repository, created", _LINKED),
     Scenario("shortcuts of a repository, changed", _LINKED, (_LAKE_THERE,), has_shortcut=True),
     Scenario("shortcuts of a repository, removed", _LINKED, (_LAKE_THERE,), has_shortcut=True, was_listed="Files/gone"),
+    Scenario("schedules of a repository, created", _SCHEDULED),
+    Scenario("schedules of a repository, changed", _SCHEDULED, (_PIPELINE,), has_schedules=True),
     Scenario("orphans of a repository", _WITHOUT_ORPHANS, _ORPHANS, are_orphans=True),
     Scenario("role, given", _step("role_assignment", **_ROLE)),
     Scenario("role, changed", _step("role_assignment", **_ROLE), role="Member"),
@@ -349,6 +370,8 @@ def prepared(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None
     put_connections(world, is_bound=scenario.is_bound)
     if scenario.has_shortcut:
         put_shortcut(world)
+    if scenario.has_schedules:
+        put_schedules(world)
     if scenario.was_listed:
         put_listed(world, scenario.was_listed)
     if scenario.is_behind:
@@ -406,6 +429,22 @@ def put_shortcut(world: World) -> None:
         item.part(OneLakePaths).shortcuts[("Files", "link")] = old
 
 
+def put_schedules(world: World) -> None:
+    """Put the schedules of `Scenario.has_schedules` into the first item."""
+    for workspace in world.model.store.workspaces.values():
+        item = next(iter(workspace.items.values()))
+        rows: list[dict[str, Any]] = [
+            {"id": world.model.store.new_id(), "enabled": is_on, "configuration": repositories.configuration(time)}
+            for time, is_on in (("18:00", True), ("03:00", True), ("09:00", False))
+        ]
+        item.part(Schedules).by_id |= {row["id"]: Schedule("Pipeline", row) for row in rows}
+        of_item = identity_of(repositories.logical_id(item.type, item.name), item.type, item.name)
+        own = [{"id": rows[2]["id"], "configuration": rows[2]["configuration"], "isListed": False}]
+        names = (identity_of("", SCHEDULES, of_item), item.id, SCHEDULES, item.name)
+        note = (canonical(own), True, "m/it", "earlier", _EARLIER)
+        world.deployed.put([DeployedItem(workspace.id, *names, *note)])
+
+
 def put_listed(world: World, key: str) -> None:
     """Put a shortcut into the first item that an earlier deployment of a repository created."""
     path, _, name = key.partition("/")
@@ -449,8 +488,11 @@ def settings_of(workspace: Workspace) -> list[Any]:
         for i in workspace.items.values()
         for source, bound in i.part(Bindings).by_source.items()
     )
-    plans = [each.shown for i in workspace.items.values() for each in i.part(Schedules).by_id.values()]
-    links += sorted(str((plan["enabled"], plan["configuration"])) for plan in plans)
+    links += sorted(
+        f"{i.name} {row.shown['configuration']} {row.shown['enabled']}"
+        for i in workspace.items.values()
+        for row in i.part(Schedules).by_id.values()
+    )
     link = workspace.part(GitLink).link
     links += [link.is_initialized] if link else []
     published = [
@@ -493,7 +535,8 @@ def outcome(world: World) -> Outcome:
         if c["method"] == "POST"
         and c["effect"]
         and not re.search(
-            r"Definition|Capacity|Domain|Tags|/(move|publish|shortcuts|schedules|bindConnection|initializeConnection|updateFromGit)$",
+            r"Definition|Capacity|Domain|Tags|/(move|publish|shortcuts|schedules|bindConnection|initializeConnection|"
+            r"updateFromGit)$",
             c["path"],
         )
     )

@@ -45,7 +45,8 @@ class InSchedule:
         name = chance.choice(["load", "load", "load sales"])
         load = repositories.item(blobs, "Notebook", name, f"x = {chance.randint(5, 6)}", **folder)
         load["logicalId"] = repositories.logical_id("Notebook", "load")  # a renamed item keeps it
-        items = [load, repositories.item(blobs, "DataPipeline", "run", "{}", (f"Notebook/{name}",))]
+        pipeline = self.actions.scheduled(repositories.item(blobs, "DataPipeline", "run", "{}", (f"Notebook/{name}",)))
+        items = [load, pipeline]
         shells: tuple[str, ...] = ()
         if chance.random() < 0.5:
             items.append(repositories.item(blobs, "Eventstream", "stream", "{}", ("Reflex/alarm",)))

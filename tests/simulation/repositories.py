@@ -47,6 +47,23 @@ def item(
     return {**row, **more}
 
 
+def scheduled(blobs: Blobs, row: dict[str, Any], times: dict[str, bool]) -> dict[str, Any]:
+    """Return the entry of an item with a daily schedule at each of these times, and whether it is switched on."""
+    rows = [
+        {"enabled": is_on, "jobType": "Execute", "configuration": configuration(time)} for time, is_on in times.items()
+    ]
+    content = json.dumps({"schedules": rows}).encode()
+    part = {"path": ".schedules", "sha256": blobs.put(content), "size": len(content), "is_text": True}
+    template = canonical({"format": "", "parts": [{**part, "replacements": []}]})
+    return {**row, "schedules": {"template": blobs.put(template.encode()), "refs": []}}
+
+
+def configuration(time: str) -> dict[str, Any]:
+    """Return when a daily schedule starts its job."""
+    days = {"startDateTime": "2026-01-01T00:00:00", "endDateTime": "2030-01-01T00:00:00"}
+    return {"type": "Daily", **days, "localTimeZoneId": "UTC", "times": [time]}
+
+
 def lakehouse(
     blobs: Blobs, name: str, targets: dict[str, str], transform: dict[str, Any] | None = None, **more: Any
 ) -> dict[str, Any]:

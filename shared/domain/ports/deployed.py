@@ -9,7 +9,9 @@ from shared.domain.json import JsonObject
 
 SHORTCUT = "Shortcut"
 """The type of the note on a shortcut of a lakehouse."""
-PARTS_OF_ITEMS = frozenset({SHORTCUT})
+SCHEDULES = "Schedules"
+"""The type of the note on the schedules of an item."""
+PARTS_OF_ITEMS = frozenset({SHORTCUT, SCHEDULES})
 """The types of notes that are on parts of items and not on items."""
 ZERO_ID = "00000000-0000-0000-0000-000000000000"
 
@@ -20,7 +22,8 @@ class DeployedItem:
 
     `identity` is its logical id in the repository, or type and name if it has none. `sent` is a digest of what its
     definition was made of; empty for an item without a definition. For a shortcut, `item_id` is that of its lakehouse,
-    `name` has its path, and `sent` is its destination as JSON. `is_own` is True if a deployment created the item.
+    `name` has its path, and `sent` is its destination as JSON; for schedules,
+    `sent` has those that deployments created. `is_own` is True if a deployment created the item.
     `source` is the target and the step of the manifest. `previous` is what was noted before that deployment.
     """
 

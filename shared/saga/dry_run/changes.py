@@ -39,10 +39,10 @@ from shared.saga import deployed
 from shared.saga.dry_run.exported import ExportedItems
 from shared.saga.dry_run.read_only import ReadOnlyFabric
 from shared.steps import ELSEWHERE
+from shared.steps.elsewhere import ElsewhereKind
 from shared.steps.gathering_kind import GatheringKind
 from shared.steps.kind import (
     Details,
-    ElsewhereKind,
     IfExists,
     NoBeforeImageError,
     NotYetError,

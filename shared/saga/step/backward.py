@@ -189,7 +189,12 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: JsonObject) -> Att
         if not call.is_looked_for and counted <= d.step.calls_done:
             continue
         d.prove_claim()
-        reply = _sent(d, call, found.resource.parent_id or "", moved)
+        try:
+            reply = _sent(d, call, found.resource.parent_id or "", moved)
+        except FabricNotFoundError:
+            if not call.may_be_done:
+                raise
+            continue  # it is gone: there is nothing to restore
         if reply.operation is not None and call.is_followed:
             return _follow(d, call, reply.operation, counted)
         if call.decides_next:

@@ -47,7 +47,8 @@ from shared.saga.step.heartbeat import Heartbeat, HeartbeatThread
 from shared.saga.step.looks import FIRST_LOOK_SECONDS, DeliveryFabric, KnownFabric, shared_by
 from shared.saga.step.outcome import Ignore, Outcome, Repeat, Reschedule, Settle
 from shared.steps import ELSEWHERE
-from shared.steps.kind import ElsewhereKind, StepKind
+from shared.steps.elsewhere import ElsewhereKind
+from shared.steps.kind import StepKind
 
 log = logging.getLogger(__name__)
 

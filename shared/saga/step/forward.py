@@ -11,6 +11,7 @@ A delivery that finds the row in `intent` cannot know whether the call was made,
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import islice
 
 from shared.domain.errors import (
     FabricAmbiguousError,
@@ -209,7 +210,8 @@ def _wait_until_over(d: Delivery, operation: Operation) -> Reschedule | None:
 def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Attempt:
     """Send the calls, one at a time; the claim is held."""
     resource = d.step.resource
-    for call in d.kind.apply(specs.opened(d, spec), intent)[d.step.calls_done :]:
+    calls = d.kind.calls(d.fabric, specs.opened(d, spec), intent)
+    for number, call in enumerate(islice(calls, d.step.calls_done, None), start=d.step.calls_done):
         d.prove_claim()
         try:
             reply = d.fabric.send(call.method, call.path, call.body, call.query)
@@ -225,7 +227,7 @@ def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Attempt:
             return runs.accepted(d.kind, spec, reply.operation, call.operation_kind)
         if reply.operation is not None and call.is_followed:
             started = operations.started(d, reply.operation, OperationPurpose.APPLY, call.operation_kind)
-            submitted: StepChanges = {"state": StepState.SUBMITTED, "operation": started}
+            submitted: StepChanges = {"state": StepState.SUBMITTED, "operation": started, "calls_done": number}
             return Reschedule(operations.first_delay(d, started.kind), changes=submitted)
         if intent.action is IntentAction.CREATE:
             resource = d.kind.created(spec, _body(reply.body, call.path, d.kind.names_itself_by))

@@ -204,3 +204,48 @@ def test_shortcuts_of_a_config_are_made_with_the_feature_of_fabric_cicd(folder: 
         found = fabric_cicd.manifest_of(str(folder / "config.yml"), "").manifest
         made = steps(packed(found, folder, stored=StoredFiles()))
         assert [step_id.rpartition("/")[2] for step_id in made if "/shortcut/" in step_id] == expected
+
+
+def put_schedules(folder: Path, content: str) -> None:
+    """Put schedules beside a pipeline of the example."""
+    (folder / "workspace/Ingest/Nightly.DataPipeline/.schedules").write_text(content)
+
+
+def test_schedules_are_not_part_of_the_definition_and_come_last(folder: Path) -> None:
+    """Nothing needs the step; it needs each step that nothing else needs."""
+    day = {"type": "Daily", "times": ["06:00"]}
+    put_schedules(folder, json.dumps({"schedules": [{"enabled": True, "jobType": "Execute", "configuration": day}]}))
+    stored = StoredFiles()
+    data = packed(manifest(), folder, stored=stored)
+    found = steps(data)
+    last = found["content/DataPipeline/Nightly/schedules"]
+    assert last.kind == "item_schedules"
+    assert not [step_id for step_id, step in found.items() if "content/DataPipeline/Nightly/schedules" in step.needs]
+    needed = {need for step in found.values() if step is not last for need in step.needs}
+    assert set(last.needs) == {*found.keys() - needed - {last.step_id}, "content/DataPipeline/Nightly"}
+    [row] = [row for row in data["steps"][0]["with"]["items"] if row["displayName"] == "Nightly"]
+    bundle = json.loads(stored.read(row["bundle"]))
+    assert ".schedules" not in [part["path"] for part in bundle[row["template"]]["parts"]]
+    assert found["content/DataPipeline/Nightly"].spec["hasSchedules"] is True
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "must be an object with the list"),
+        ('{"schedules": [{"enabled": 1, "configuration": {"type": "Daily"}}]}', "entry 1: `enabled`"),
+        ('{"schedules": [{"enabled": true, "configuration": {}}]}', "entry 1: `configuration`"),
+        (
+            '{"schedules": [%s, %s]}' % (('{"enabled": true, "configuration": {"type": "Daily"}}',) * 2),
+            "entry 2 starts",
+        ),
+    ],
+)
+def test_schedules_that_cannot_be_set_are_a_problem_with_their_file(folder: Path, content: str, what: str) -> None:
+    put_schedules(folder, content)
+    with pytest.raises(InvalidInputError) as caught:
+        packed(manifest(), folder, stored=StoredFiles())
+    [problem] = caught.value.problems
+    assert problem.path == "workspace/Ingest/Nightly.DataPipeline/.schedules"
+    assert what in problem.message

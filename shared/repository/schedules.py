@@ -1,0 +1,91 @@
+"""The schedules of an item's jobs, as the part `.schedules` lists them, and when two of them are the same.
+
+Source: published OpenAPI (job scheduler); the schema of the part, as Fabric writes it into Git.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from shared.domain.json import JsonObject, as_list, as_object, canonical
+
+PART = ".schedules"
+_KNOWN = frozenset({"enabled", "jobType", "configuration", "executionData"})
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)?")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A schedule as it is wanted. `configuration` says when it starts the job, `execution` with which data."""
+
+    enabled: bool
+    configuration: JsonObject
+    execution: JsonObject
+
+    @property
+    def text(self) -> str:
+        """Return the schedule for people."""
+        times = as_list(self.configuration.get("times")) or [self.configuration.get("interval")]
+        when = ", ".join(str(each) for each in times if each is not None)
+        return f"{self.configuration.get('type')} {when}".strip()
+
+
+def schedules_in(text: str) -> tuple[Schedule, ...]:
+    """Return the schedules of a rendered part. Raises ValueError with what is wrong in which entry."""
+    rows = _rows(text)
+    found = tuple(_read(rows))
+    keys = [comparable(each.configuration) for each in found]
+    twice = next((n for n, key in enumerate(keys, start=1) if key in keys[: n - 1]), 0)
+    if twice:
+        raise ValueError(f"entry {twice} starts the job at the same times as another entry; remove one of them")
+    return found
+
+
+def left_out(text: str) -> tuple[str, ...]:
+    """Return the fields of entries that Fabric's API of schedules does not have. Raises ValueError."""
+    return tuple(sorted({name for row in _rows(text) for name in as_object(row) or {} if name not in _KNOWN}))
+
+
+def is_same(shown: JsonObject, wanted: JsonObject) -> bool:
+    """Return True if Fabric shows the configuration that is wanted. Members that only Fabric has do not matter."""
+    held, wished = (json.loads(comparable(each)) for each in (shown, wanted))
+    return all(held.get(name) == value for name, value in wished.items())
+
+
+def comparable(configuration: JsonObject) -> str:
+    """Return a configuration in the form in which two are compared: times without zone and fractions, lists sorted."""
+    return canonical(_plain(configuration))
+
+
+def _plain(value: Any) -> Any:
+    row, rows = as_object(value), as_list(value)
+    if row is not None:
+        return {name: _plain(each) for name, each in row.items() if each is not None}
+    if rows is not None:
+        return sorted((_plain(each) for each in rows), key=canonical)
+    found = _TIME.fullmatch(value) if isinstance(value, str) else None
+    return found[1] if found else value
+
+
+def _rows(text: str) -> list[Any]:
+    try:
+        content: Any = json.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"is not JSON: {error}") from None
+    rows = as_list((as_object(content) or {}).get("schedules"))
+    if rows is None:
+        raise ValueError("must be an object with the list `schedules`")
+    return rows
+
+
+def _read(rows: list[Any]) -> Iterator[Schedule]:
+    for number, each in enumerate(rows, start=1):
+        row = as_object(each) or {}
+        configuration = as_object(row.get("configuration"))
+        if not isinstance(row.get("enabled"), bool):
+            raise ValueError(f"entry {number}: `enabled` must be true or false")
+        if configuration is None or not isinstance(configuration.get("type"), str):
+            raise ValueError(f"entry {number}: `configuration` must be an object with a `type`")
+        yield Schedule(row["enabled"], configuration, as_object(row.get("executionData")) or {})

@@ -1,0 +1,222 @@
+"""Kind `item_schedules`: the schedules of an item of a repository, as its part `.schedules` lists them.
+
+`repository` expands to it. The step of the item switches all schedules off before it changes the definition; this step
+comes after everything else of the repository, makes those that are missing, and switches them on.
+
+A schedule has neither a name nor a marker, so a create whose response was lost cannot be recognised. Therefore it is
+created switched off, and only then one schedule of each configuration is switched on; a second one, which a repeated
+create has made, starts nothing and is deleted.
+
+A schedule that a deployment created and that the part does not list any more is switched off, which can be restored
+exactly, and the next deployment deletes it. Schedules of people are left as they are.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from shared.domain.fields import Fields
+from shared.domain.json import JsonObject, as_list, as_object, canonical
+from shared.domain.ports import Fabric
+from shared.domain.ports.deployed import SCHEDULES, identity_of
+from shared.domain.records import Intent, Resource
+from shared.domain.states import IntentAction
+from shared.repository.schedules import Schedule, is_same, schedules_in
+from shared.steps import schedules
+from shared.steps.kind import Call, Details, IfExists, Recall, ResourceKind, Snapshot, VerificationError
+from shared.steps.repository_part import UnusablePartError, rendered_part
+
+
+class ItemSchedulesKind(ResourceKind):
+    """Set the schedules of an item; compensation restores those that were there."""
+
+    name = "item_schedules"
+    about = "The schedules of an item; a step of the kind repository expands to it."
+    if_exists = IfExists.UPDATE
+    keys = ("workspaceId", "itemId")
+    outputs = frozenset({"id", "workspaceId"})
+    tracks = ""
+    tracked_fields: Mapping[str, str] = {}
+
+    def check(self, spec: Fields) -> None:
+        spec.guid("workspaceId", required=True)
+        spec.guid("itemId", required=True)
+        for name in ("displayName", "type", "identity", "template", "refs", "off", "wanted", "own"):
+            spec.raw(name)
+
+    def prepare(self, fabric: Fabric, spec: JsonObject, recall: Recall) -> JsonObject:
+        """Return the spec with the schedules of the rendered part in its place, and with the ids of those that earlier
+        deployments created. Raises FabricError, InvalidInputError."""
+        if "template" not in spec:
+            return spec
+        kept = {name: spec[name] for name in spec if name not in ("template", "refs")}
+        about = f"the schedules of {spec['type']} '{spec['displayName']}'"
+        try:
+            wanted = schedules_in(rendered_part(fabric, spec, recall, about))
+        except ValueError as error:
+            raise UnusablePartError(about, str(error)) from None
+        known = recall.of_item(spec["workspaceId"], "", f"{SCHEDULES}/{spec['identity']}") or {}
+        is_same_item = str(known.get("id", "")).lower() == spec["itemId"].lower()
+        own: list[JsonObject] = json.loads(known["sent"]) if is_same_item else []
+        return {**kept, "wanted": [vars(each) for each in wanted], "own": own}
+
+    def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
+        rows = schedules.of_item(fabric, spec["workspaceId"], spec["itemId"], spec["type"])
+        place = f"{spec['itemId'].lower()}/schedules"
+        return Snapshot(Resource(SCHEDULES, place, spec["displayName"], spec["workspaceId"]), {"schedules": rows})
+
+    def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
+        return ["schedules"] if any(True for _ in _remaining(spec, _shown(found), _shown(found))) else []
+
+    def details(self, spec: JsonObject, found: Snapshot) -> Details:
+        """Return what becomes of each schedule."""
+        shown = _shown(found)
+        names = {"POST": "created", "DELETE": "deleted", "PATCH": "switched"}
+        files = [f"{text} {names[call.method]}" for call, text in _remaining(spec, shown, shown)]
+        missing = [each.text for each in _wanted(spec) if each.enabled and not _alike(shown, each)]
+        return Details((*files, *(f"{text} switched on" for text in missing)), (), "exact")
+
+    def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
+        """Return the calls for the schedules as they were; `calls` looks which of them remain."""
+        before = _before(intent)
+        return [call for call, _ in _remaining(spec, before, before)]
+
+    def calls(self, fabric: Fabric, spec: JsonObject, intent: Intent) -> Iterator[Call]:
+        """Yield what remains to be done, and look again after the creates: whose ids are to be switched on is known
+        only then."""
+        for _ in range(2):
+            now = schedules.of_item(fabric, spec["workspaceId"], spec["itemId"], spec["type"])
+            yield from (call for call, _ in _remaining(spec, now, _before(intent)))
+
+    def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
+        raise NotImplementedError("the item has schedules or none; the step creates nothing else")
+
+    def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
+        """Return False: the step is always an update."""
+        return False
+
+    def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
+        """Check that nothing remains to be done, and return which schedules deployments created."""
+        found = self.find(fabric, spec)
+        now = _shown(found) if found is not None else []
+        before = _before(intent) if intent.action is IntentAction.UPDATE else now
+        if intent.action is not IntentAction.ADOPT and (left := [text for _, text in _remaining(spec, now, before)]):
+            raise VerificationError(f"{spec['type']} '{spec['displayName']}': Fabric shows other schedules ({left[0]})")
+        wanted, there = _wanted(spec), {row["id"] for row in before}
+        own = [
+            {
+                "id": row["id"],
+                "configuration": row["configuration"],
+                "isListed": _is_one_of(row, wanted),
+            }
+            for row in now
+            if _own(spec, row) is not None or (row["id"] not in there and _is_one_of(row, wanted))
+        ]
+        return {
+            "id": spec["itemId"],
+            "workspaceId": spec["workspaceId"],
+            "type": SCHEDULES,
+            "displayName": spec["displayName"],
+            "identity": identity_of("", SCHEDULES, spec["identity"]),
+            "isOwn": bool(own),
+            "sent": canonical(own),
+        }
+
+    def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
+        """Search the item first: with it, its schedules are gone."""
+        rows = fabric.list(f"/workspaces/{resource.parent_id}/items")
+        if all(row.get("id", "").lower() != spec["itemId"].lower() for row in rows):
+            return None
+        return self.find(fabric, spec)
+
+    def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
+        """Return the calls that delete what was created, make again what was deleted, and switch as before what nobody
+        has changed since."""
+        before, now, wanted = _before(intent), _shown(found), _wanted(spec)
+        ids = {row["id"] for row in before}
+        calls = [_delete(spec, row) for row in now if row["id"] not in ids and _is_one_of(row, wanted)]
+        here = {row["id"]: row for row in now}
+        for row in before:
+            shown = here.get(row["id"])
+            if shown is None and not any(is_same(each["configuration"], row["configuration"]) for each in now):
+                calls += [_post(spec, row, enabled=row["enabled"])] if _own(spec, row) is not None else []
+            elif shown is not None and shown["configuration"] == row["configuration"]:
+                calls += [_patch(spec, shown, enabled=row["enabled"])] if shown["enabled"] != row["enabled"] else []
+        return calls
+
+
+def _remaining(spec: JsonObject, now: list[JsonObject], before: list[JsonObject]) -> Iterator[tuple[Call, str]]:
+    """Yield the calls that are still to be sent, each with what it is about; `before` is what the step has found.
+
+    Deletions come first, then what is switched off, then creates, and what is switched on comes last.
+    """
+    wanted, old = _wanted(spec), {row["id"] for row in before}
+    off = set(str(spec.get("off") or "").split())
+    chosen = {row["id"] for each in wanted for row in _alike(now, each)[:1]}
+    unlisted = [row for row in now if row["id"] not in chosen and _own(spec, row) is not None]
+    gone = [row for row in unlisted if not row["enabled"] and (_own(spec, row) or {}).get("isListed") is False]
+    gone += [row for row in now if row["id"] not in {*chosen, *old} and row not in gone and _is_one_of(row, wanted)]
+    rows = {row["id"]: row for row in now if row not in gone}
+    aims = {_alike(now, each)[0]["id"]: each.enabled for each in wanted if _alike(now, each)}
+    aims |= {row["id"]: False for row in unlisted if row not in gone}
+    aims |= {schedule_id: True for schedule_id in off if schedule_id in rows and schedule_id not in aims}
+    switched = [(rows[key], aim) for key, aim in aims.items() if rows[key]["enabled"] != aim]
+    yield from ((_delete(spec, row), _text(row)) for row in gone)
+    yield from ((_patch(spec, row, enabled=False), f"{_text(row)} off") for row, aim in switched if not aim)
+    yield from ((_post(spec, vars(each), enabled=False), each.text) for each in wanted if not _alike(now, each))
+    yield from ((_patch(spec, row, enabled=True), f"{_text(row)} on") for row, aim in switched if aim)
+
+
+def _alike(now: Iterable[JsonObject], wanted: Schedule) -> list[JsonObject]:
+    """Return the schedules of a configuration, those first that are switched on."""
+    found = [row for row in now if is_same(row["configuration"], wanted.configuration)]
+    return sorted(found, key=lambda row: (not row["enabled"], row["id"]))
+
+
+def _is_one_of(row: JsonObject, wanted: Iterable[Schedule]) -> bool:
+    return any(is_same(row["configuration"], each.configuration) for each in wanted)
+
+
+def _own(spec: JsonObject, row: JsonObject) -> JsonObject | None:
+    """Return what is noted of a schedule that an earlier deployment created, if nobody has changed it since."""
+    own: list[JsonObject] = spec["own"]
+    found = (each for each in own if each["id"] == row["id"] and each["configuration"] == row["configuration"])
+    return next(found, None)
+
+
+def _wanted(spec: JsonObject) -> list[Schedule]:
+    return [Schedule(**each) for each in spec["wanted"]]
+
+
+def _shown(found: Snapshot) -> list[JsonObject]:
+    return [row for row in found.image["schedules"] if "configuration" in row]
+
+
+def _before(intent: Intent) -> list[JsonObject]:
+    rows: list[Any] = as_list((intent.before or {}).get("schedules")) or []
+    return [row for row in rows if "configuration" in row]
+
+
+def _text(row: JsonObject) -> str:
+    return Schedule(False, as_object(row["configuration"]) or {}, {}).text
+
+
+def _body(row: JsonObject, enabled: bool) -> JsonObject:
+    data = row.get("executionData") or row.get("execution")
+    return {"enabled": enabled, "configuration": row["configuration"], **({"executionData": data} if data else {})}
+
+
+def _post(spec: JsonObject, row: JsonObject, *, enabled: bool) -> Call:
+    return Call("POST", _path(spec), "schedule", _body(row, enabled))
+
+
+def _patch(spec: JsonObject, row: JsonObject, *, enabled: bool) -> Call:
+    return Call("PATCH", f"{_path(spec)}/{row['id']}", "schedule", _body(row, enabled), may_be_done=True)
+
+
+def _delete(spec: JsonObject, row: JsonObject) -> Call:
+    return Call("DELETE", f"{_path(spec)}/{row['id']}", "schedule", may_be_done=True)
+
+
+def _path(spec: JsonObject) -> str:
+    return schedules.path(spec["workspaceId"], spec["itemId"], spec["type"])

@@ -1,0 +1,147 @@
+"""The schedules of a repository's items: off while their item changes, on again last, and restored by a rollback."""
+
+import uuid
+from typing import Any
+
+import pytest
+
+from local.fabric_simulator.schedules import Schedule, Schedules
+from local.fabric_simulator.store import Item
+from shared.domain.states import DeploymentState
+from tests.simulation import repositories
+from tests.simulation.edges import WORKSPACE
+from tests.simulation.test_repository import BALL, manifest
+from tests.simulation.world import World
+
+
+def content(world: World, text: str, times: dict[str, bool] | None) -> dict[str, object]:
+    """Return a repository of a scheduled pipeline and a notebook."""
+    row = repositories.item(world.blobs, "DataPipeline", "run", text)
+    if times is not None:
+        row = repositories.scheduled(world.blobs, row, times)
+    return repositories.step(WORKSPACE, [row, repositories.item(world.blobs, "Notebook", "load", text)])
+
+
+def pipeline(world: World) -> Item:
+    return next(i for w in world.model.store.workspaces.values() for i in w.standing() if i.name == "run")
+
+
+def times(world: World) -> dict[str, bool]:
+    """Return the times of the pipeline's schedules, and which are switched on. No time occurs twice."""
+    rows = [each.shown for each in pipeline(world).part(Schedules).by_id.values()]
+    found = {row["configuration"]["times"][0]: row["enabled"] for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def add_by_hand(world: World, time: str) -> None:
+    shown: dict[str, Any] = {
+        "id": str(uuid.uuid4()),
+        "enabled": True,
+        "configuration": repositories.configuration(time),
+    }
+    pipeline(world).part(Schedules).by_id[shown["id"]] = Schedule("Pipeline", shown)
+
+
+def changes(world: World, since: int) -> list[str]:
+    """Return the calls that changed something: method, the end of the path, and what a schedule is switched to."""
+    found: list[str] = []
+    for call in world.model.calls[since:]:
+        if call["method"] != "GET" and not call["path"].endswith("getDefinition"):
+            found.append(
+                f"{call['method']} {'schedules' if 'schedules' in call['path'] else call['path'].rsplit('/')[-1]}"
+            )
+    return found
+
+
+@pytest.mark.law(1)
+def test_schedules_are_made_changed_and_restored() -> None:
+    """A failed deployment leaves the schedules of the one before, and a person's, as they were. What the part does not
+    list any more is switched off by the next one, and deleted by the one after it."""
+    world = World(3)
+    world.submit(manifest(content(world, "{}", {"06:00": True, "18:00": False})))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    assert times(world) == {"06:00": True, "18:00": False}
+    add_by_hand(world, "03:00")
+    before = times(world)
+    wanted = {"06:00": True, "12:00": True}
+    world.submit(manifest(content(world, "[]", wanted), BALL), "e")
+    assert world.run("e") == [DeploymentState.COMPENSATED]
+    assert times(world) == before == {"06:00": True, "18:00": False, "03:00": True}
+    world.submit(manifest(content(world, "[]", wanted)), "f")
+    assert world.run("f") == [DeploymentState.SUCCEEDED]
+    assert times(world) == {**wanted, "18:00": False, "03:00": True}
+    world.submit(manifest(content(world, "[]", wanted)), "g")
+    assert world.run("g") == [DeploymentState.SUCCEEDED]
+    assert times(world) == {**wanted, "03:00": True}
+
+
+def test_schedules_are_off_while_their_item_changes_and_on_again_last() -> None:
+    """They are switched off before the first change, and on after all items; a schedule of people too."""
+    world = World(3)
+    world.submit(manifest(content(world, "{}", {"06:00": True})))
+    world.run()
+    add_by_hand(world, "03:00")
+    calls = len(world.model.calls)
+    world.submit(manifest(content(world, "[]", {"06:00": True})), "e")
+    assert world.run("e") == [DeploymentState.SUCCEEDED]
+    found = changes(world, calls)
+    first, last = found.index("PATCH schedules"), len(found) - 1 - found[::-1].index("POST updateDefinition")
+    assert found[first : first + 3] == ["PATCH schedules", "PATCH schedules", "POST updateDefinition"]
+    assert found[last + 1 :] == ["PATCH schedules", "PATCH schedules"]
+    assert times(world) == {"06:00": True, "03:00": True}
+
+
+def test_new_item_is_created_without_its_schedules() -> None:
+    """Otherwise a schedule could start a job before the items are there that the job needs. Each is created switched
+    off, because a create whose response is lost is repeated."""
+    world = World(3)
+    world.submit(manifest(content(world, "{}", {"06:00": True})))
+    world.run()
+    assert changes(world, 0)[-2:] == ["POST schedules", "PATCH schedules"]
+
+
+def test_unchanged_schedules_are_not_touched() -> None:
+    """Nor those of an item whose part `.schedules` is gone from the repository."""
+    world = World(3)
+    world.submit(manifest(content(world, "{}", {"06:00": True})))
+    world.run()
+    for deployment, wanted in (("e", {"06:00": True}), ("f", None)):
+        calls = len(world.model.calls)
+        world.submit(manifest(content(world, "{}", wanted)), deployment)
+        assert world.run(deployment) == [DeploymentState.SUCCEEDED]
+        assert changes(world, calls) == []
+    assert times(world) == {"06:00": True}
+
+
+@pytest.mark.law(2)
+def test_schedule_that_somebody_changed_is_not_deleted() -> None:
+    """It is not the one that was created."""
+    world = World(3)
+    world.submit(manifest(content(world, "{}", {"06:00": True})))
+    world.run()
+    for each in pipeline(world).part(Schedules).by_id.values():
+        each.shown["configuration"] = repositories.configuration("07:00")
+    for deployment in ("e", "f", "g"):
+        world.submit(manifest(content(world, "{}", {})), deployment)
+        assert world.run(deployment) == [DeploymentState.SUCCEEDED]
+        assert times(world) == {"07:00": True}
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_schedules_under_crashes_end_as_without_them(seed: int) -> None:
+    """A repeated create leaves no second schedule."""
+    world = World(seed)
+    world.submit(manifest(content(world, "{}", {"06:00": True, "18:00": True})))
+    world.run()
+    add_by_hand(world, "03:00")
+    before = times(world)
+    world.crash_rate, world.overtake_rate = 0.06, 0.03
+    wanted = {"06:00": False, "12:00": True}
+    world.submit(manifest(content(world, "[]", wanted), *([BALL] if seed % 2 else [])), "e")
+    [end] = world.run("e")
+    if seed % 2:
+        assert (end, times(world)) == (DeploymentState.COMPENSATED, before)
+    else:
+        expected = {**wanted, "18:00": False, "03:00": True}
+        assert (end, times(world)) == (DeploymentState.SUCCEEDED, expected)

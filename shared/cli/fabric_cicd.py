@@ -1,6 +1,7 @@
 """Make a manifest from a configuration of fabric-cicd, so that nothing in a repository has to change."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from shared.repository import config, files
 from shared.repository.config import Config
 from shared.repository.files import RefusedError, shown
 from shared.repository.parameter_model import NO_ENVIRONMENT
+from shared.repository.parameters import PARAMETER_FILE
 
 _MAX_BYTES = 4 * 1024 * 1024
 _SHORTCUTS = "enable_shortcut_publish"
@@ -44,12 +46,26 @@ def manifest_of(path: str, environment: str) -> Generated:
         raise InvalidInputError([Problem(found.repository_place, what)])
     folder = file.resolve().parent
     repository = (folder / found.repository_directory).resolve()
+    if missing := list(_missing(found, repository, folder)):
+        raise InvalidInputError(missing)
     root = Path(os.path.commonpath([folder, repository]))
     warnings = list(found.warnings)
     if not found.unpublish.skip:
         what = "items that are no longer in the repository are kept; a manifest with `orphans: delete` deletes them"
         warnings.append(Problem(f"{path}, unpublish", what))
     return Generated(_manifest(found, repository, folder, environment), folder, root, tuple(warnings))
+
+
+def _missing(found: Config, repository: Path, folder: Path) -> Iterator[Problem]:
+    """Yield what the configuration names and is not there, each with its line. Both are relative to its file."""
+    if not repository.is_dir():
+        what = f"{shown(found.repository_directory)} is not a directory; write it relative to the configuration"
+        yield Problem(found.repository_place, what)
+    if found.parameter is not None and not (folder / found.parameter).is_file():
+        what = f"{shown(found.parameter)} does not exist; write it relative to the configuration"
+        if (repository / PARAMETER_FILE).is_file():
+            what += f", as {os.path.relpath(repository / PARAMETER_FILE, folder)}"
+        yield Problem(found.parameter_place, what)
 
 
 def _manifest(found: Config, repository: Path, folder: Path, environment: str) -> JsonObject:

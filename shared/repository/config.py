@@ -219,9 +219,9 @@ class _Reader:
 
     def _skip(self, section: str) -> bool:
         found = False
-        for value, is_chosen in self._chosen(self._sections[section].get("skip"), "skip"):
+        for value, is_chosen in self._chosen(self._sections[section].get("skip"), f"{section}.skip"):
             if not isinstance(value.scalar, bool):
-                self._bad(value.place, f"skip must be true or false, and is {value.what}")
+                self._bad(value.place, f"{section}.skip must be true or false, and is {value.what}")
             elif is_chosen:
                 found = value.scalar
         return found

@@ -124,6 +124,23 @@ def test_configuration_without_the_environment_is_refused_with_its_place(tmp_pat
     assert any("config.yml" in problem.path for problem in caught.value.problems)
 
 
+def test_configuration_that_names_what_is_missing_is_refused_with_its_lines(tmp_path: Path) -> None:
+    """Both paths are relative to the configuration; a parameter.yml in the repository is proposed."""
+    file = tmp_path / "config.yml"
+    text = f"core:\n  workspace_id: {GUID}\n  repository_directory: items\n  parameter: parameter.yml\n"
+    file.write_text(text)
+    with pytest.raises(InvalidInputError) as caught:
+        fabric_cicd.manifest_of(str(file), "PROD")
+    assert [(problem.path, problem.message) for problem in caught.value.problems] == [
+        (f"{file}:3", "'items' is not a directory; write it relative to the configuration"),
+        (f"{file}:4", "'parameter.yml' does not exist; write it relative to the configuration"),
+    ]
+    (tmp_path / "items").mkdir()
+    (tmp_path / "items" / "parameter.yml").write_text("find_replace: []\n")
+    with pytest.raises(InvalidInputError, match=r"relative to the configuration, as items/parameter\.yml"):
+        fabric_cicd.manifest_of(str(file), "PROD")
+
+
 LINKED = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c0b"
 ZERO = "00000000-0000-0000-0000-000000000000"
 

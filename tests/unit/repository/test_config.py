@@ -76,7 +76,7 @@ constants: {DEFAULT_API_ROOT_URL: "https://api.powerbi.com"}
         (MINIMAL + "  item_types_in_scope: []", "config.yml:4: item_types_in_scope must be a list that is not empty"),
         (MINIMAL + "  parameter: ' '", "config.yml:4: parameter must be a text that is not empty"),
         (MINIMAL + "publish:\n  exclude_regex: (", "config.yml:5: '(' is not a regular expression"),
-        (MINIMAL + "publish:\n  skip: 'yes'", "config.yml:5: skip must be true or false"),
+        (MINIMAL + "publish:\n  skip: 'yes'", "config.yml:5: publish.skip must be true or false"),
         (MINIMAL + "publish:\n  folder_path_to_include: [A]", "config.yml:5: the folder 'A' must begin with /"),
         (
             MINIMAL + "publish:\n  skip: false\n  folder_path_to_include: [/A]\n  folder_exclude_regex: x",

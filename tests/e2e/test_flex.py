@@ -65,4 +65,4 @@ def test_flex_has_a_host_for_each_group_of_the_app() -> None:
 def test_flex_host_has_the_threads_that_the_settings_name(apart: Running) -> None:
     """Each host came up as a placeholder; without the call in function_app.py it would have fewer threads."""
     _, body = apart.http("/api/health", key=apart.stack.function_key)
-    assert '"thread_pool:size": [{"status": "pass", "observedValue": 32' in body
+    assert '"thread_pool:size": [{"status": "pass", "observedValue": 64' in body

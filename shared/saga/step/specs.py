@@ -7,6 +7,7 @@ from shared.domain.json import JsonObject
 from shared.domain.records import Intent, StepChanges
 from shared.domain.references import resolve
 from shared.saga.step.delivery import Delivery
+from shared.saga.step.outputs import outputs_of
 from shared.steps.kind import check_resolved
 
 
@@ -40,8 +41,7 @@ def resolved(d: Delivery) -> JsonObject:
         return spec
     outputs: dict[str, JsonObject] = {}
     for step_id, ordinal in d.services.payloads.load(d.step.refers_to).items():
-        _, row = d.services.journal.step(d.step.deployment_id, ordinal)
-        outputs[step_id] = row.record.outputs or {}
+        outputs[step_id] = outputs_of(d.services.journal, d.step.deployment_id, ordinal)
     resolved: JsonObject = resolve(spec, lambda step_id, name: outputs[step_id][name])
     check_resolved(d.services.elsewhere.get(d.step.kind) or d.kind, resolved)
     return resolved

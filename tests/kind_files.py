@@ -17,8 +17,8 @@ from tests.unit.steps.test_null import SPECS
 
 _MANUAL = ROOT / "docs" / "manifest.md"
 _SCHEMA = ROOT / "schemas" / "manifest.schema.json"
-_NOT_DRAWN = {"connection_binding", "principals"}
-"""Kinds that no random schedule draws yet. `principals` expands to `role_assignment`, which is drawn."""
+_NOT_DRAWN = {"principals"}
+"""Kinds that no random schedule draws. `principals` expands to `role_assignment`, which is drawn."""
 
 
 def forgotten(kinds: Mapping[str, KindRules]) -> list[str]:

@@ -10,11 +10,13 @@ from typing import Any
 
 from local.fabric_simulator import control
 from local.fabric_simulator.git_sync import GitLink
+from local.fabric_simulator.item_connections import Bindings
 from shared.domain.states import DeploymentState, StepState
 from tests.simulation.edges import WORKSPACE
 from tests.simulation.fault_table import (
     BRANCH,
     CAPACITIES,
+    CONNECTIONS,
     DOMAINS,
     SIGN_IN,
     TAGS,
@@ -25,6 +27,14 @@ from tests.simulation.fault_table import (
 from tests.simulation.world import World
 
 _KINDS = ("capacity_assignment", "domain_assignment", "spark_settings", "tags", "git_link", "git_initialisation")
+MODEL: dict[str, Any] = {
+    "parts": [
+        {"path": "definition.pbism", "text": '{"version": "4.2", "settings": {}}'},
+        {"path": "definition/model.tmdl", "text": "model Model"},
+        {"path": "definition/expressions.tmdl", "text": 'expression Source = Sql.Database("server", "database")'},
+    ]
+}
+"""A semantic model whose one data source is that of CONNECTIONS."""
 _KEPT = (DeploymentState.SUCCEEDED, DeploymentState.FAILED)
 
 
@@ -34,6 +44,7 @@ class SettingsInSchedule:
 
     world: World
     chance: random.Random
+    bindings: random.Random
     is_on: bool
     before: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
 
@@ -41,7 +52,7 @@ class SettingsInSchedule:
     def of(cls, seed: int, world: World) -> "SettingsInSchedule":
         """Draw it from the seed: one in five has settings."""
         chance = random.Random(f"{seed}/settings")
-        found = cls(world, chance, chance.random() < 0.2)
+        found = cls(world, chance, random.Random(f"{seed}/bindings"), chance.random() < 0.2)
         if found.is_on:
             control.seed(world.model, {"capacities": [{"id": capacity} for capacity in CAPACITIES]})
             put_tenant(world, is_tagged=chance.random() < 0.5)
@@ -88,15 +99,47 @@ class SettingsInSchedule:
             link["ifExists"] = chance.choice(["adopt", "update"])
             manifest["steps"].append({"id": "linked", "kind": "lakehouse", "with": {**place, "displayName": "linked"}})
             manifest["steps"].append({"id": "link", "kind": "shortcut", "with": link})
+        manifest["steps"] += self._binding()
         if chance.random() < 0.5:
             spec = {"workspaceId": WORKSPACE, "type": "CrystalBall", "displayName": "jewel"}
             needs = [step["id"] for step in chosen]
             manifest["steps"].append({"id": "jewel", "kind": "item", "needs": needs, "with": spec})
 
+    def _binding(self) -> list[dict[str, Any]]:
+        """Return a semantic model and the connection of its data source, or nothing; drawn by a generator of their
+        own."""
+        if self.bindings.random() < 0.5:
+            return []
+        self.world.occurred["connection of a model"] += 1
+        place, connection = {"workspaceId": WORKSPACE}, self.bindings.choice(CONNECTIONS)
+        model = {**place, "type": "SemanticModel", "displayName": "model", "definition": MODEL}
+        binding = {**place, "itemId": "${{ steps.model.outputs.id }}", "connectionId": connection}
+        return [
+            {"id": "model", "kind": "item", "with": model},
+            {"id": "binding", "kind": "connection_binding", "with": binding},
+        ]
+
+    def _binding_violations(self, ids: list[str]) -> Iterable[str]:
+        """Check that a model is bound as a deployment that was kept says, and not at all if none does."""
+        rows = [
+            s.record
+            for d in ids
+            if self.world.state(d) in _KEPT
+            for s in self.world.journal.steps(d)
+            if s.record.kind == "connection_binding" and s.record.state is not StepState.COMPENSATED
+        ]
+        allowed = {self.world.services.payloads.load(row.spec)["connectionId"] for row in rows}
+        for workspace in self.world.model.store.workspaces.values():
+            for item in workspace.standing():
+                for source, bound in item.part(Bindings).by_source.items():
+                    if bound not in allowed:
+                        yield f"the source {source} of {item.name} is bound to {bound}, as no deployment says"
+
     def violations(self, ids: list[str]) -> Iterable[str]:
         """Check that the settings are as before if no deployment was kept whose steps may have changed them."""
         if not self.is_on:
             return
+        yield from self._binding_violations(ids)
         rows = [
             s.record
             for d in ids

@@ -141,7 +141,6 @@ class RepositoryItemKind(ItemKind):
         if "template" in spec and not _is_as_sent(spec, found):
             present = as_object(image.get("definition"))
             is_same = "definition" in spec and present is not None and not _differences(spec, present)
-            is_same = is_same and schedules.are_as_sent(spec["type"], spec["definition"], image)
             if not is_same or spec["unchanged"] == Unchanged.REDEPLOY:
                 changed.append("definition")
         return changed
@@ -160,8 +159,6 @@ class RepositoryItemKind(ItemKind):
         changes = _differences(spec, present)
         lines = [line for each in changes for line in normalise.lines(spec["type"], each, sent, live)]
         files = tuple(f"{each.path} {each.change}" for each in changes)
-        if not schedules.are_as_sent(spec["type"], spec["definition"], found.image):
-            files += (f"{schedules.PART} changed",)
         return Details(files, tuple(lines), restorable.of_update(spec["type"]).value)
 
     def capture(

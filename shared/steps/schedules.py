@@ -142,21 +142,6 @@ def _paired(
     return pairs, alone, left
 
 
-def are_as_sent(item_type: str, wanted: JsonObject, image: JsonObject) -> bool:
-    """Return True if an item has each schedule of the wanted definition, on or off as there.
-
-    False, if they are not in the image; True, if Fabric refuses to show them.
-    """
-    sent = in_definition(wanted)
-    if not sent or item_type not in JOBS:
-        return True
-    if "schedules" in image and image["schedules"] is None:
-        return True
-    present = [as_object(row) or {} for row in as_list(image.get("schedules")) or []]
-    pairs, missing, _ = _paired(sent, present, lambda row, each: _is_planned_as(each, row))
-    return not missing and all(row.get("enabled") == each.get("enabled") for row, each in pairs)
-
-
 def _is_planned_as(shown: JsonObject, sent: JsonObject) -> bool:
     """Return True if a schedule as Fabric shows it has the plan of one in a definition; Fabric may add to it."""
     wanted, found = as_object(sent.get("configuration")) or {}, as_object(shown.get("configuration")) or {}

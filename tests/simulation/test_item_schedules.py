@@ -35,10 +35,12 @@ def edit(trial: Trial, *plans: tuple[bool, list[str]]) -> None:
     file.write_text(json.dumps({**content, "schedules": rows}))
 
 
-def test_schedule_that_alone_changed_is_sent_once(trial: Trial) -> None:
-    """Nothing but the schedule changed: it is sent, the plan names it, and the next deployment writes nothing."""
+def test_schedule_that_alone_changed_is_set_once(trial: Trial) -> None:
+    """The plan names it. The old one is switched off, and the next deployment deletes it; one more writes nothing."""
     edit(trial, (True, ["05:00"]))
-    assert ".schedules changed" in trial.planned_files()
+    assert trial.planned_files() == ["Daily 05:00 created", "Daily 05:00 switched on"]
+    assert trial.deploy(trial.step()) is DeploymentState.SUCCEEDED
+    assert schedules(trial) == [(False, ["04:00"]), (True, ["05:00"])]
     assert trial.deploy(trial.step()) is DeploymentState.SUCCEEDED
     assert schedules(trial) == [(True, ["05:00"])]
     assert trial.repeated() == "yes"

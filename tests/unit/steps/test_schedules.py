@@ -66,28 +66,18 @@ def test_two_schedules_with_one_plan_are_two() -> None:
 
 
 @pytest.mark.parametrize(
-    ("configuration", "enabled", "is_same"),
+    ("configuration", "is_the_definitions"),
     [
-        (FOUR, True, True),
-        ({**FOUR, "startDateTime": "2026-01-01T00:00:00.0000000Z", "localTimeZoneId": "UTC"}, True, True),
-        (FOUR, False, False),
-        (FIVE, True, False),
-        ({}, True, False),
+        (FOUR, True),
+        ({**FOUR, "startDateTime": "2026-01-01T00:00:00.0000000Z", "localTimeZoneId": "UTC"}, True),
+        (FIVE, False),
+        ({}, False),
     ],
 )
-def test_schedules_are_as_sent(configuration: dict[str, Any], enabled: bool, is_same: bool) -> None:
-    """Fabric may add fields, and fractions and a zone to a time; a missing schedule is a difference."""
-    image = {"schedules": [shown("x", configuration, enabled=enabled)]}
-    assert schedules.are_as_sent("Notebook", part(sent(FOUR)), image) is is_same
-    assert not schedules.are_as_sent("Notebook", part(sent(FOUR)), {"schedules": []})
-
-
-def test_schedules_that_are_not_known_are_read_once() -> None:
-    """Not yet read, they count as different; refused, or of a type without any, they do not."""
-    assert not schedules.are_as_sent("Notebook", part(sent(FOUR)), {})
-    assert schedules.are_as_sent("Notebook", part(sent(FOUR)), {"schedules": None})
-    assert schedules.are_as_sent("Report", part(sent(FOUR)), {})
-    assert schedules.are_as_sent("Notebook", part(), {})
+def test_only_schedules_of_the_definition_are_deleted(configuration: dict[str, Any], is_the_definitions: bool) -> None:
+    """Fabric may add fields, and fractions and a zone to a time."""
+    found = calls([], [sent(FOUR)], [shown("x", configuration)])
+    assert [method for method, _, _ in found] == ["DELETE"] * is_the_definitions
 
 
 def test_schedules_of_a_definition_are_read_or_left_to_fabric() -> None:

@@ -296,10 +296,24 @@ def _expand(written: list[_Written], problems: list[Problem]) -> list[tuple[Grap
                 inner or needs,
                 step.timeout_seconds,
                 step.on_failure,
+                step.kind is not None and step.kind.runs_always(part.spec),
             )
             steps.append((graph_step, step.path))
     last = {f"{step.step_id}{p.suffix}" for step, parts in expanded for p in parts if _runs_last(step, p.spec)}
-    return run_last(steps, last) if last else steps
+    ordered = run_last(steps, last) if last else steps
+    always = {step.step_id for step, _ in steps if step.is_always}
+    _check_needs_of_always(ordered, always, problems)
+    return run_last(ordered, always) if always and not problems else ordered
+
+
+def _check_needs_of_always(
+    steps: list[tuple[GraphStep, str]], always: Collection[str], problems: list[Problem]
+) -> None:
+    """Note the steps that need one which runs when all others have ended."""
+    for step, path in steps:
+        if needed := next((need for need in step.needs if need in always), None):
+            message = f"'{needed}' runs when all other steps have ended (when: always), so no step can need it"
+            problems.append(Problem(f"{path}.needs", message))
 
 
 def _runs_last(step: _Written, spec: JsonObject) -> bool:

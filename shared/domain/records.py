@@ -117,6 +117,7 @@ class StepChanges(TypedDict, total=False):
     refers_to: JsonObject
     timeout_seconds: float
     on_failure: OnFailure
+    is_always: bool
     state: StepState
     attempt: int
     deliveries: int
@@ -134,6 +135,7 @@ class StepChanges(TypedDict, total=False):
     compensation_error: RecordedError | None
     wait_until: datetime | None
     waits: tuple[JsonObject, ...] | None
+    freed_at: datetime | None
     deadline_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
@@ -148,15 +150,15 @@ class StepRecord:
     """One row of the journal: everything known of one step.
 
     `needs` are the ordinals that must have succeeded before it, packed (ordinals.py); `needed` unpacks them.
-    `refers_to` maps the ids of the steps whose outputs its spec names to their ordinals, and is stored as a
-    payload. `attempt` counts tries that went wrong in the present direction; it is the only attempt count there is.
-    `fence` is the last fencing number given out. `ambiguous` says that the answer of a create was lost at least
-    once. `late_call_until` is until when a call of a delivery that died or was held up may still have its effect.
-    `calls_done` counts the finished calls of an update or a restore. `wait_until` is when the delivery that
-    is on the queue already will come, and `waits` are the last such waits (since, until), so that waiting can be told
-    from work; `deadline_at` bounds the present direction. `left_with` is the `release_write` of the last release that
-    left the step as it is. `sequence` grows with every
-    write of the row; only the store sets it.
+    `refers_to` maps the ids of the steps whose outputs its spec names to their ordinals, and is stored as a payload.
+    `attempt` counts tries that went wrong in the present direction; it is the only attempt count there is. `fence` is
+    the last fencing number given out. `ambiguous` says that the answer of a create was lost at least once.
+    `late_call_until` is until when a call of a delivery that died or was held up may still have its effect.
+    `calls_done` counts the finished calls of an update or a restore. `wait_until` is when the delivery that is on the
+    queue already will come, and `waits` are the last such waits (since, until), so that waiting can be told from work;
+    `is_always`: it runs also after a failure, and `freed_at` is since when it may, although its deployment has failed;
+    `deadline_at` bounds the present direction. `left_with` is the `release_write` of the last release that left the
+    step as it is. `sequence` grows with every write of the row; only the store sets it.
     """
 
     deployment_id: str
@@ -168,6 +170,8 @@ class StepRecord:
     refers_to: JsonObject
     timeout_seconds: float
     on_failure: OnFailure = OnFailure.ROLLBACK
+    is_always: bool = False
+    freed_at: datetime | None = None
     state: StepState = StepState.PENDING
     attempt: int = 0
     deliveries: int = 0
@@ -199,7 +203,6 @@ class StepRecord:
         return unpacked(self.needs)
 
     def replace(self, **changes: Unpack[StepChanges]) -> Self:
-        """The row with some fields changed."""
         return changed(self, changes)
 
     def to_json(self) -> JsonObject:

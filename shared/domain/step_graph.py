@@ -27,6 +27,8 @@ class GraphStep:
     needs: tuple[str, ...]
     timeout_seconds: float
     on_failure: OnFailure
+    is_always: bool = False
+    """True if it runs when all others have ended, also after a failure."""
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,9 @@ class EnvironmentKind:
     def runs_last(self, spec: JsonObject) -> bool:
         return False
 
+    def runs_always(self, spec: JsonObject) -> bool:
+        return False
+
     def expand(self, step_id: str, spec: JsonObject) -> list[Expanded] | None:
         """Return the step of the environment, and the one that publishes it."""
         row: JsonObject = {

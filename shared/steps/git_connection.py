@@ -60,6 +60,9 @@ class GitConnectionKind:
     def runs_last(self, spec: JsonObject) -> bool:
         return False
 
+    def runs_always(self, spec: JsonObject) -> bool:
+        return False
+
     def expand(self, step_id: str, spec: JsonObject) -> list[Expanded] | None:
         """Return both steps; a step that needs the connection waits for its initialisation."""
         link = {name: value for name, value in spec.items() if name != "initializationStrategy"}

@@ -17,6 +17,7 @@ from shared.steps.kind import WORKSPACE_ID, Call, NotYetError, Recall, Snapshot,
 from shared.steps.run_kind import RunKind
 
 TYPE = "JobInstance"
+WHEN = ("on_success", "always")
 EFFECTS = ("none", "irreversible")
 EXIT_LIMIT = 1_000
 """Characters of an exit value that the journal keeps; the rest is cut."""
@@ -68,6 +69,15 @@ class JobKind(RunKind):
                 "irreversible",
             ),
         )
+        spec.choice(
+            "when",
+            WHEN,
+            words=Words(
+                "on_success: as every other step. always: when all other steps have ended, also after a failure, and "
+                "before the rollback. Default: on_success.",
+                "always",
+            ),
+        )
         spec.boolean(
             "mayRunTwice",
             words=Words("Start the job again if it is not known whether it has started. Default: false.", True),
@@ -81,6 +91,9 @@ class JobKind(RunKind):
 
     def runs_last(self, spec: JsonObject) -> bool:
         return spec.get("effects") == "irreversible"
+
+    def runs_always(self, spec: JsonObject) -> bool:
+        return spec.get("when") == "always"
 
     def prepare(self, fabric: Fabric, spec: JsonObject, recall: Recall) -> JsonObject:
         """Return the spec with the item's type and name, which show that the item exists. Raises FabricError."""

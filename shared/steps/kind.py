@@ -20,9 +20,10 @@ from shared.domain.errors import (
 )
 from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject
-from shared.domain.ports import Expanded, Fabric, KindRules, OperationStarted
+from shared.domain.ports import Fabric, KindRules, OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.steps.makers import Found, Own
+from shared.steps.plain_kind import PlainKind
 
 log = logging.getLogger(__name__)
 
@@ -257,7 +258,7 @@ class StepKind(KindRules, Protocol):
         ...
 
 
-class ResourceKind:
+class ResourceKind(PlainKind):
     """Base of the kinds in Fabric: what most of them do not need. A kind overrides what it does need."""
 
     packs = ""
@@ -265,12 +266,6 @@ class ResourceKind:
     is_found_by_marker = False
     must_be_empty = False
     names_itself_by = "id"
-
-    def expand(self, step_id: str, spec: JsonObject) -> list[Expanded] | None:
-        return None
-
-    def runs_last(self, spec: JsonObject) -> bool:
-        return False
 
     def prepare(self, fabric: Fabric, spec: JsonObject, recall: Recall) -> JsonObject:
         return spec

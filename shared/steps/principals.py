@@ -61,6 +61,9 @@ class PrincipalsKind:
     def runs_last(self, spec: JsonObject) -> bool:
         return False
 
+    def runs_always(self, spec: JsonObject) -> bool:
+        return False
+
     def expand(self, step_id: str, spec: JsonObject) -> list[Expanded]:
         """Return one `role_assignment` step for each principal, numbered from 1."""
         shared = {name: spec[name] for name in _SHARED if name in spec}

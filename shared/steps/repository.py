@@ -134,6 +134,9 @@ class RepositoryKind:
     def runs_last(self, spec: JsonObject) -> bool:
         return False
 
+    def runs_always(self, spec: JsonObject) -> bool:
+        return False
+
     def expand(self, step_id: str, spec: JsonObject) -> list[Expanded]:
         """Return the steps of the folders, parents first, and those of the items in the order of the list."""
         return list(_Expansion(step_id, spec).steps())

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.fabric_simulator.jobs import Jobs
-from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, OnFailure, StepState
 from tests.simulation.edges import WORKSPACE
 from tests.simulation.world import World
 
 _CODE = ('notebook.exit("ok")', 'notebook.exit("ok")', "raise ValueError", "while True: pass")
+
+_ASKED = frozenset({"cancel", "compensate", "resume", "release"})
+"""The verbs that change which steps start."""
 
 
 @dataclass
@@ -48,13 +51,30 @@ class JobsInSchedule:
             spec["mayRunTwice"] = True
         else:
             self.once.add(self.count)
-        if chance.random() < 0.3:
+        is_always = chance.random() < 0.4
+        if is_always:
+            spec["when"] = "always"
+        elif chance.random() < 0.3:
             spec["effects"] = "irreversible"
         manifest["steps"].append({"id": "smoke", "kind": "item", "needs": [], "with": book})
         manifest["steps"].append({"id": "run", "kind": "job", "needs": [], "timeout": "9m", "with": spec})
         if chance.random() < 0.3:
             spec = {"workspaceId": WORKSPACE, "type": "CrystalBall", "displayName": "pearl"}
-            manifest["steps"].append({"id": "pearl", "kind": "item", "needs": ["run"], "with": spec})
+            needs = [] if is_always else ["run"]
+            manifest["steps"].append({"id": "pearl", "kind": "item", "needs": needs, "with": spec})
+
+    def _cleanups_left_out(self, ids: list[str]) -> Iterable[str]:
+        """Check that a job that runs always began in each deployment that failed by itself and had the notebook."""
+        for d in ids:
+            header = self.world.journal.header(d).record
+            rows = {s.record.step_id: s.record for s in self.world.journal.steps(d)}
+            run, book = rows.get("run"), rows.get("smoke")
+            is_asked = any(e.reason.split(" requested by")[0] in _ASKED for e in self.world.journal.audit(d))
+            holds = OnFailure.HOLD in {header.on_failure, *(row.on_failure for row in rows.values())}
+            if run is None or book is None or not run.is_always or is_asked or holds:
+                continue
+            if book.outputs is not None and run.state is StepState.SKIPPED:
+                yield f"{d} is {header.state.value}, and its job that runs always did not begin"
 
     def violations(self, ids: list[str]) -> Iterable[str]:
         """Check that no job was started a second time unasked, and that none is left running."""
@@ -74,6 +94,7 @@ class JobsInSchedule:
         known = {
             r.resource.id for d in ids for s in self.world.journal.steps(d) if (r := s.record).resource is not None
         }
+        yield from self._cleanups_left_out(ids)
         for job in jobs:
             if job.over_at is None and job.id in known:
                 yield f"job {job.id} is left running"

@@ -12,7 +12,14 @@ from shared.domain import transitions
 from shared.domain.approval import APPROVAL, ON_TIMEOUT
 from shared.domain.notices import DEPLOYMENT, NoticeKind, of_header
 from shared.domain.records import DeploymentRecord, StepRecord
-from shared.domain.states import DEPLOYMENT_ENDED, STEP_SETTLED, DeploymentState, IntentAction, StepState
+from shared.domain.states import (
+    DEPLOYMENT_ENDED,
+    FORWARD_SETTLED,
+    STEP_SETTLED,
+    DeploymentState,
+    IntentAction,
+    StepState,
+)
 from shared.saga.audit import verify
 from shared.saga.notify.delivery import Unwritten, find
 from shared.steps.definition_parts import same_definition
@@ -241,7 +248,8 @@ def _history_is_lawful(world: World) -> Iterable[str]:
         if original is not before.state or (before.state, after.state) not in transitions.STEP_TRANSITIONS:
             yield f"{key} was {original.value} and moved {before.state.value} -> {after.state.value}"
         if before.started_at is None and after.started_at is not None:
-            unmet = [n for n in after.needed if states.get((after.deployment_id, n)) is not StepState.SUCCEEDED]
+            ended = FORWARD_SETTLED if after.freed_at is not None else {StepState.SUCCEEDED}
+            unmet = [n for n in after.needed if states.get((after.deployment_id, n)) not in ended]
             if unmet:
                 yield f"{key} began before its needs {unmet} had succeeded"
         if before.state is not StepState.COMPENSATING and after.state is StepState.COMPENSATING:

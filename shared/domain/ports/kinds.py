@@ -56,3 +56,7 @@ class KindRules(Protocol):
     def runs_last(self, spec: JsonObject) -> bool:
         """Return True if the effects of the step cannot be compensated: each step that does not need it comes first."""
         ...
+
+    def runs_always(self, spec: JsonObject) -> bool:
+        """Return True if the step runs when all others have ended, also if one of them has failed."""
+        ...

@@ -54,6 +54,7 @@ def ready(row: StepRecord) -> StepRecord:
         wait_until=None,
         deadline_at=None,
         finished_at=None,
+        freed_at=None,
     )
     if started:
         return fresh.replace(ambiguous=row.ambiguous or row.operation is not None)

@@ -347,6 +347,8 @@ def _new(step: GraphStep, kind: StepKind, spec: JsonObject, reason: str) -> Step
         effects = "its effects cannot be compensated, so it comes after every step that does not need it"
     else:
         effects = "a rollback cancels it while it runs, and changes nothing afterwards"
+    if kind.runs_always(spec):
+        effects = f"it runs when all other steps have ended, also if one has failed; {effects}"
     reason = effects if reason == "absent" else f"{reason}; {effects}"
     return replace(_change(step, spec, Action.RUN, reason), restorable="no")
 

@@ -15,11 +15,11 @@ from shared.domain.errors import ConflictError, SagaError
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.ports import Change, Locks, Versioned
 from shared.domain.records import DeploymentRecord, RecordedError, StepRecord
-from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, OnFailure, Origin, StepState
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, Origin, StepState
 from shared.saga import deployed
 from shared.saga.command import release
 from shared.saga.command.resume import make_steps_ready
-from shared.saga.orchestration import target, watchdog
+from shared.saga.orchestration import cleanup, target, watchdog
 from shared.saga.orchestration.ends import (
     changed_nothing,
     deployment_error,
@@ -111,7 +111,8 @@ def begin_compensation(services: Services, locks: Locks, deployment_id: str) -> 
 
     The order matters. The header already says that the deployment is rolled back, so no delivery that reads it starts
     a step. Then every row that is still pending is skipped by a conditional write, which fails if a delivery that
-    read the header earlier has written the row. The header moves only when neither pending nor moving rows are left.
+    read the header earlier has written the row. Then those steps run that run always (cleanup.py). The header moves
+    only when neither pending nor moving rows are left.
     """
     for _ in range(_RACES):
         header = services.journal.header(deployment_id)
@@ -127,11 +128,16 @@ def begin_compensation(services: Services, locks: Locks, deployment_id: str) -> 
             if record.resume_requested_by:
                 make_steps_ready(services, deployment_id)
                 return _view(services, deployment_id)
-            _skip_pending(services, services.journal.steps(deployment_id))
+            steps = services.journal.steps(deployment_id)
+            always = cleanup.candidates(services, record, steps)
+            _skip_pending(services, [s for s in steps if s.record.ordinal not in always])
             steps = services.journal.steps(deployment_id)
             if in_flight((s.record for s in steps), Direction.FORWARD):
                 return _view(services, deployment_id)
-            if _holds(record, steps):
+            if always:
+                cleanup.free(services, [s for s in steps if s.record.ordinal in always])
+                return _view(services, deployment_id)
+            if cleanup.holds(record, [s.record for s in steps]):
                 _hold(services, header)
                 return Hold()
             if not (services.policy.rollback or record.compensate_requested_by or record.origin is Origin.SCRIPT):
@@ -151,12 +157,6 @@ def _rollback_cause(record: DeploymentRecord) -> str:
     if record.compensate_requested_by:
         return f"{record.compensate_requested_by} asked"
     return "the script did not commit" if record.origin is Origin.SCRIPT else "a step failed"
-
-
-def _holds(record: DeploymentRecord, steps: Sequence[Versioned[StepRecord]]) -> bool:
-    if record.is_abort_requested:
-        return False
-    return any(s.record.state is StepState.FAILED and s.record.on_failure is OnFailure.HOLD for s in steps)
 
 
 def _hold(services: Services, header: Versioned[DeploymentRecord]) -> None:

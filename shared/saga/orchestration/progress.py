@@ -144,6 +144,7 @@ def in_flight(records: Iterable[StepRecord], direction: Direction) -> list[int]:
         return [
             r.ordinal
             for r in records
-            if r.state in moving or (r.state is StepState.PENDING and r.started_at is not None)
+            if r.state in moving
+            or (r.state is StepState.PENDING and (r.started_at is not None or r.freed_at is not None))
         ]
     return [r.ordinal for r in records if r.state is StepState.COMPENSATING]

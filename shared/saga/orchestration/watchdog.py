@@ -47,7 +47,7 @@ def _is_lost(row: StepRecord, progress: Progress, now: datetime, *, is_abort_req
         return False
     if is_abort_requested and may_be_abandoned(row):
         return True
-    if progress.rolling_back and row.state is StepState.PENDING:
+    if progress.rolling_back and row.state is StepState.PENDING and row.freed_at is None:
         return True  # it waits to look again, and nothing new is begun any more
     if row.wait_until is not None:
         return now > row.wait_until + timedelta(seconds=_MISSED_SECONDS)

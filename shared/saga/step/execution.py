@@ -69,7 +69,7 @@ def _forward(delivery: Delivery) -> Outcome:
         return _fail_scripts_step(delivery)
     if header.resume_requested_by is not None:
         return Ignore()  # its steps are being made ready; what is ready then gets a message
-    if step.state is StepState.PENDING and header.is_rolling_back:
+    if step.state is StepState.PENDING and header.is_rolling_back and not runs.is_freed(delivery):
         return Settle(StepState.SKIPPED, "the rollback began before the step had started")
     if (_ends_at_once(step) and header.is_abort_requested) or runs.is_given_up(delivery):
         return giving_up.abandon(delivery)

@@ -33,10 +33,21 @@ def is_awaited(step: StepRecord) -> bool:
     return step.state is StepState.SUBMITTED and step.operation is None and step.resource is not None
 
 
+def is_freed(d: Delivery) -> bool:
+    """Return True if a step runs although its deployment has failed (when: always), and nobody has aborted that."""
+    return d.step.freed_at is not None and not d.header.is_abort_requested
+
+
 def is_given_up(d: Delivery) -> bool:
     """Return True if nobody needs the end of a run any more: another step failed, and both are rolled back."""
     is_kept = OnFailure.HOLD in (d.step.on_failure, d.header.on_failure)
-    return is_awaited(d.step) and d.header.is_rolling_back and d.services.policy.rollback and not is_kept
+    return (
+        is_awaited(d.step)
+        and d.header.is_rolling_back
+        and d.services.policy.rollback
+        and not is_kept
+        and not is_freed(d)
+    )
 
 
 def before(d: Delivery, spec: JsonObject) -> JsonObject | None:

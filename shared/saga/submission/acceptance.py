@@ -318,6 +318,7 @@ def _row(
         refers_to=payloads.store(refers_to),
         timeout_seconds=step.timeout_seconds,
         on_failure=step.on_failure,
+        is_always=step.is_always,
     )
     return fitted(row)
 

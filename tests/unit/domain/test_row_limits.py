@@ -86,6 +86,7 @@ LATER: dict[str, Any] = {
             "wait_until",
             "late_call_until",
             "deadline_at",
+            "freed_at",
             "started_at",
             "finished_at",
             "compensation_started_at",
@@ -137,6 +138,7 @@ def test_room_every_later_write_of_an_accepted_step_fits(character: str, changes
         "refers_to",
         "timeout_seconds",
         "on_failure",
+        "is_always",
     } == set(StepRecord.__dataclass_fields__)
     step = row_limits.fitted(created(character))
     after = row_limits.fitted(step.replace(**changes))

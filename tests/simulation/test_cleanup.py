@@ -1,0 +1,143 @@
+"""Jobs that run always: after a failure, before the rollback, and not when a person has stopped the deployment."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from shared.domain.errors import InvalidInputError
+from shared.domain.flags import FeatureFlags
+from shared.domain.manifest import compile_manifest
+from shared.domain.policy import EnginePolicy
+from shared.domain.states import DeploymentState, StepState
+from shared.saga.command.verbs import Verb
+from shared.steps import KINDS
+from tests.simulation.edges import WORKSPACE
+from tests.simulation.test_jobs import ENDLESS, FAILS, PASSES, manifest, runs, starts, step
+from tests.simulation.world import World
+
+BALL: dict[str, Any] = {
+    "id": "ball",
+    "kind": "item",
+    "needs": ["book"],
+    "with": {"workspaceId": WORKSPACE, "type": "Crystal", "displayName": "ball"},
+}
+
+
+def cleanup(code: str, *more: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Return a manifest with a job that runs always, and another step that cannot succeed."""
+    return {**manifest(code, copy.deepcopy(BALL), *more, when="always"), **changes}
+
+
+def reasons(world: World) -> list[str]:
+    """Return what the audit says, in order."""
+    return [entry.reason for entry in world.journal.audit("d")]
+
+
+def test_job_that_runs_always_runs_after_a_failure_and_before_the_rollback() -> None:
+    """Its notebook is there while it runs; then everything is rolled back."""
+    world = World()
+    world.submit(cleanup(PASSES))
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert world.names() == {}
+    assert starts(world) == 1
+    assert (step(world).outputs or {})["exitValue"] == "ok"
+    told = reasons(world)
+    assert told.index("runs although another step has failed") < told.index("a step failed")
+
+
+def test_job_that_runs_always_runs_last_in_a_success() -> None:
+    """It needs every other step, whatever the order of the manifest."""
+    world = World()
+    folder = {"id": "folder", "kind": "folder", "with": {"workspaceId": WORKSPACE, "displayName": "f"}}
+    graph = compile_manifest(manifest(PASSES, folder, when="always"), KINDS)
+    needs = {each.step_id: set(each.needs) for each in graph.steps}
+    assert needs["smoke"] >= {"ws", "book", "folder"}
+    world.submit(manifest(PASSES, folder, when="always"))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    assert starts(world) == 1
+
+
+def test_failure_of_the_cleanup_does_not_hide_the_first_one() -> None:
+    world = World()
+    world.submit(cleanup(FAILS))
+    assert world.run() == [DeploymentState.COMPENSATED]
+    error = world.journal.header("d").record.error
+    assert error is not None
+    assert error.message.startswith("step ball: ")
+    assert (starts(world), world.names()) == (1, {})
+
+
+def test_cleanup_that_never_ends_is_cancelled_at_its_timeout() -> None:
+    world = World()
+    made = cleanup(ENDLESS)
+    made["steps"][2]["timeout"] = "5m"
+    world.submit(made)
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert [c["path"].endswith("/cancel") for c in world.model.calls].count(True) == 1
+    assert world.names() == {}
+
+
+def test_cleanup_whose_item_was_not_created_is_skipped() -> None:
+    """What it refers to must have succeeded."""
+    world = World()
+    made = cleanup(PASSES)
+    made["steps"][1]["with"] |= {"type": "Crystal"}
+    made["steps"][3]["needs"] = []
+    world.submit(made)
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert (step(world).state, starts(world)) == (StepState.SKIPPED, 0)
+
+
+def test_cleanup_runs_with_rollback_off() -> None:
+    world = World(1, EnginePolicy().under(FeatureFlags(rollback=False)))
+    world.submit(cleanup(PASSES))
+    assert world.run() == [DeploymentState.FAILED]
+    assert [run.outcome for run in runs(world)] == ["Completed"]
+
+
+def test_cancelled_deployment_starts_no_cleanup() -> None:
+    """A person stopped it: nothing starts any more."""
+    world = World()
+    slow = {"id": "slow", "kind": "approval", "needs": ["book"], "timeout": "1h", "with": {"message": "?"}}
+    world.submit(manifest(PASSES, slow, when="always"))
+    world.run(hours=0.1)
+    world.ask(Verb.CANCEL)
+    assert world.run() == [DeploymentState.CANCELLED]
+    assert (step(world).state, starts(world)) == (StepState.SKIPPED, 0)
+
+
+def test_cancel_stops_a_cleanup_that_runs() -> None:
+    world = World()
+    world.submit(cleanup(ENDLESS))
+    world.run(hours=0.2)
+    assert step(world).state is StepState.SUBMITTED
+    world.ask(Verb.CANCEL)
+    assert world.run() == [DeploymentState.CANCELLED]
+    assert world.names() == {}
+
+
+def test_held_deployment_runs_it_after_the_resume() -> None:
+    """Everything stays for inspection; a rollback that a person asks for starts nothing."""
+    world = World()
+    world.submit(cleanup(PASSES, onFailure="hold"))
+    world.run(hours=1.0)
+    assert (world.state(), starts(world)) == (DeploymentState.HELD, 0)
+    world.ask(Verb.COMPENSATE)
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert starts(world) == 0
+    other = World()
+    other.submit({**manifest(PASSES, when="always"), "onFailure": "hold"})
+    assert other.run() == [DeploymentState.SUCCEEDED]
+    assert starts(other) == 1
+
+
+def test_step_cannot_need_a_job_that_runs_always() -> None:
+    after = {
+        "id": "after",
+        "kind": "folder",
+        "needs": ["smoke"],
+        "with": {"workspaceId": WORKSPACE, "displayName": "f"},
+    }
+    with pytest.raises(InvalidInputError, match="'smoke' runs when all other steps have ended"):
+        compile_manifest(manifest(PASSES, after, when="always"), KINDS)

@@ -72,7 +72,7 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
     listed = linked.packed(chosen.values(), ordered, problems) if spec.get("shortcuts") is not False else {}
     if problems:
         raise InvalidInputError(problems)
-    entries = _Entries(real, name, analysis, stored, str(spec.get("environment") or ""), listed)
+    entries = _Entries(real, name, analysis, stored, str(spec.get("environment") or ""), listed, loaded)
     folders = list(folders_of(list(chosen.values())))
     left = {key: value for key, value in spec.items() if key not in _PACKED}
     steps = [
@@ -98,7 +98,19 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
     ]
     if others:
         packed["others"] = others
-    return Packed(packed, repository.left_out, (*analysis.warnings, *unsent, *_stored_variables(loaded, path)))
+    return Packed(
+        packed,
+        repository.left_out,
+        (*analysis.warnings, *_unbound(loaded, repository), *unsent, *_stored_variables(loaded, path)),
+    )
+
+
+def _unbound(loaded: Parameters, repository: Repository) -> list[Problem]:
+    """Warn of bindings of semantic models that the repository does not have."""
+    models = [each for each in loaded.bindings if repository.find("SemanticModel", each.model) is None]
+    return [
+        Problem(each.place, f"there is no semantic model {each.model[:100]!r}, so none is bound") for each in models
+    ]
 
 
 def _stored_variables(loaded: Parameters, path: str) -> list[Problem]:
@@ -187,7 +199,10 @@ class _Entries:
         stored: StoredFiles,
         environment: str,
         shortcuts: Mapping[str, JsonObject],
+        loaded: Parameters,
     ) -> None:
+        self._connections = {each.model: each.connection_ids for each in loaded.bindings}
+        self._default = loaded.default_connections.connection_ids if loaded.default_connections else ()
         self._real, self._name, self._analysis, self._stored = real, name, analysis, stored
         self._environment, self._shortcuts = environment, shortcuts
         self._bundled: dict[str, bytes] = {}
@@ -236,6 +251,7 @@ class _Entries:
             ("creationPayload", item.creation_payload),
             ("ready", list(self._ready.get(item.key, {}))),
             ("valueSet", self._value_set(item)),
+            ("connections", self._bound(item)),
         ):
             if value:
                 entry[name] = value
@@ -253,6 +269,11 @@ class _Entries:
             stored = self._stored.add_content(self._template(item, (part,)))
             entry["shortcuts"] = {**shortcuts, "template": stored, "refs": refs}
         return entry
+
+    def _bound(self, item: Item) -> list[str]:
+        """Return the connections that a semantic model is bound to: its own or, if no binding names it, the default."""
+        is_model = item.type == "SemanticModel"
+        return list(self._connections.get(item.display_name, self._default)) if is_model else []
 
     def _value_set(self, item: Item) -> str:
         """Return the value set to make active: that of the environment or, if the library has none, the default."""

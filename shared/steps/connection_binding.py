@@ -9,6 +9,7 @@ from shared.steps.kind import Call, Recall, Snapshot
 from shared.steps.setting import SettingKind
 
 _UNBOUND = "None"
+_DATA_LAKE = "AzureDataLakeStorage"
 _SHOWN = 5
 
 
@@ -32,7 +33,10 @@ class ConnectionBindingKind(SettingKind):
         """Return the spec with the connection's type, path and connectivity. Raises FabricError."""
         shown = fabric.get(f"/connections/{spec['connectionId']}")
         details = as_object(shown.get("connectionDetails")) or {}
-        source = {"type": details.get("type"), "path": details.get("path")}
+        path = str(details.get("path") or "")
+        if details.get("type") == _DATA_LAKE:  # shown without the slash that the binding must have (fabric-cicd)
+            path = f"{path.rstrip('/')}/"
+        source = {"type": details.get("type"), "path": path}
         return {**spec, "source": source, "connectivityType": shown.get("connectivityType")}
 
     def owner(self, spec: JsonObject) -> str:
@@ -44,7 +48,8 @@ class ConnectionBindingKind(SettingKind):
         seen: list[str] = []
         for row in fabric.list(path):
             details = as_object(row.get("connectionDetails")) or {}
-            if (details.get("type"), details.get("path")) == (wanted["type"], wanted["path"]):
+            shown = str(details.get("path") or "")
+            if details.get("type") == wanted["type"] and shown.rstrip("/") == wanted["path"].rstrip("/"):
                 bound = row.get("id") or ""
                 return str(wanted["path"]), {"connectionId": bound, "connectivityType": row.get("connectivityType")}
             seen.append(f"{details.get('type')} {details.get('path')}")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from shared.domain.fields import Fields, Words, seconds_of
+from shared.domain.fields import GUID, Fields, Words, seconds_of
 from shared.domain.json import SHA256, JsonObject, as_list, as_object
 from shared.domain.ports import Expanded
 from shared.domain.step_graph import MAX_STEP_ID
@@ -17,6 +17,7 @@ from shared.repository.model import Kind, Ref
 from shared.repository.model_json import from_json
 from shared.repository.order import Phase
 from shared.steps import items, repository_shortcut_steps
+from shared.steps.connection_binding import ConnectionBindingKind
 from shared.steps.folder import FolderKind
 from shared.steps.item_actions import EnvironmentPublishKind, ValueSetKind
 from shared.steps.item_schedules import ItemSchedulesKind
@@ -201,6 +202,8 @@ def _read_item(row: Fields) -> tuple[str, str]:
     row.text("template", pattern=SHA256, hint="must be the SHA-256 of a stored template")
     row.text("bundle", pattern=SHA256, hint="must be the SHA-256 of stored templates")
     row.texts("ready")
+    if any(not GUID.fullmatch(each) for each in row.texts("connections")):
+        row.problem("connections", "must be ids of connections")
     row.any_object("shortcuts")
     row.any_object("schedules")
     row.text("valueSet", refers=True)
@@ -213,6 +216,9 @@ def _read_step(row: Fields) -> tuple[str, str, list[str]]:
     item = row.text("item", required=True, maximum=300, refers=True)
     phase = row.choice("phase", _PHASES, default=Phase.WHOLE)
     return item, phase, row.texts("needs", refers=True)
+
+
+type _ActionKind = EnvironmentPublishKind | ValueSetKind | ConnectionBindingKind
 
 
 class _Expansion:
@@ -309,10 +315,13 @@ class _Expansion:
         if row["type"] == ValueSetKind.type and row.get("valueSet"):
             spec["valueSet"] = row["valueSet"]
             yield self._action("/value-set", key, last, ValueSetKind, spec)
+        connections: list[str] = row.get("connections") or []
+        for number, connection in enumerate(connections, start=1):
+            bound = {name: spec[name] for name in ("workspaceId", "itemId")}
+            kind = ConnectionBindingKind
+            yield self._action(f"/bind-{number}", key, last, kind, {**bound, "connectionId": connection})
 
-    def _action(
-        self, end: str, key: str, last: str, kind: type[EnvironmentPublishKind | ValueSetKind], spec: JsonObject
-    ) -> Expanded:
+    def _action(self, end: str, key: str, last: str, kind: type[_ActionKind], spec: JsonObject) -> Expanded:
         return Expanded(self.ids[key] + end, kind.name, spec, (last,), kind.outputs)
 
     def _step(self, key: str, phase: str, needs: list[str]) -> Expanded:

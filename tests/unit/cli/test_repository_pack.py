@@ -11,7 +11,7 @@ from local.paths import ROOT
 from shared.cli import fabric_cicd
 from shared.cli.pack import packed
 from shared.cli.stored import StoredFiles
-from shared.domain.errors import InvalidInputError
+from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.manifest import compile_manifest
 from shared.steps import KINDS
 from tests.fakes import MemoryBlobs
@@ -266,3 +266,24 @@ def test_schedules_that_cannot_be_set_are_a_problem_with_their_file(folder: Path
     [problem] = caught.value.problems
     assert problem.path == "workspace/Ingest/Nightly.DataPipeline/.schedules"
     assert what in problem.message
+
+
+def test_semantic_models_are_bound_to_the_connections_of_parameter_yml(folder: Path) -> None:
+    """One that no binding names gets the default; a binding without a model is a warning."""
+    file = folder / "workspace/parameter.yml"
+    binding = f"""
+semantic_model_binding:
+  default: {{connection_id: {{PROD: {GUID}}}}}
+  models:
+    - {{semantic_model_name: [Sales, Missing], connection_id: {{PROD: [{LINKED}, {GUID}]}}}}
+"""
+    file.write_text(file.read_text() + binding)
+    warnings = list[Problem]()
+    found = steps(packed(manifest(), folder, stored=StoredFiles(), on_warning=warnings.append))
+    bound = {step_id: step.spec["connectionId"] for step_id, step in found.items() if step.kind == "connection_binding"}
+    assert bound == {"content/SemanticModel/Sales/bind-1": LINKED, "content/SemanticModel/Sales/bind-2": GUID}
+    assert found["content/SemanticModel/Sales/bind-1"].needs == ("content/SemanticModel/Sales",)
+    assert any("'Missing'" in each.message for each in warnings)
+    file.write_text(file.read_text().replace("Sales, Missing", "Missing"))
+    again = steps(packed(manifest(), folder, stored=StoredFiles()))
+    assert again["content/SemanticModel/Sales/bind-1"].spec["connectionId"] == GUID

@@ -29,6 +29,18 @@ def cleanup(code: str, *more: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {**manifest(code, copy.deepcopy(BALL), *more, when="always"), **changes}
 
 
+def refused(policy: EnginePolicy | None = None, **changes: Any) -> World:
+    """Return a world with a deployment whose lakehouse Fabric refuses until the faults are removed."""
+    world = World(1, policy)
+    body = {"errorCode": "InsufficientPrivileges", "message": "x"}
+    match = {"method": "POST", "path": ".*/lakehouses"}
+    world.model.faults.replace([{"match": match, "action": {"status": 403, "body": body}}])
+    lake = {"workspaceId": WORKSPACE, "displayName": "lake"}
+    late = {"id": "lake", "kind": "lakehouse", "needs": ["book"], "with": lake}
+    world.submit({**manifest(PASSES, late, when="always"), **changes})
+    return world
+
+
 def reasons(world: World) -> list[str]:
     """Return what the audit says, in order."""
     return [entry.reason for entry in world.journal.audit("d")]
@@ -118,18 +130,51 @@ def test_cancel_stops_a_cleanup_that_runs() -> None:
 
 
 def test_held_deployment_runs_it_after_the_resume() -> None:
-    """Everything stays for inspection; a rollback that a person asks for starts nothing."""
-    world = World()
-    world.submit(cleanup(PASSES, onFailure="hold"))
+    """Everything stays for inspection, however often the failed step fails again. When it has succeeded the job runs,
+    once."""
+    world = refused(onFailure="hold")
+    for _ in range(2):
+        world.run(hours=1.0)
+        assert (world.state(), step(world).state, starts(world)) == (DeploymentState.HELD, StepState.SKIPPED, 0)
+        assert world.ask(Verb.RESUME).accepted
+    world.model.faults.replace([])
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    assert (step(world).state, starts(world)) == (StepState.SUCCEEDED, 1)
+    assert "runs although another step has failed" not in reasons(world)
+    made = [c["path"].rsplit("/", 1)[-1] for c in world.model.calls if c["method"] == "POST" and c["effect"]]
+    assert made[-2:] == ["lakehouses", "instances"]
+
+
+def test_held_deployment_that_is_rolled_back_starts_no_cleanup() -> None:
+    """A person asked for the rollback: nothing starts any more."""
+    world = refused(onFailure="hold")
     world.run(hours=1.0)
-    assert (world.state(), starts(world)) == (DeploymentState.HELD, 0)
+    assert world.state() is DeploymentState.HELD
     world.ask(Verb.COMPENSATE)
     assert world.run() == [DeploymentState.COMPENSATED]
-    assert starts(world) == 0
-    other = World()
-    other.submit({**manifest(PASSES, when="always"), "onFailure": "hold"})
-    assert other.run() == [DeploymentState.SUCCEEDED]
-    assert starts(other) == 1
+    assert (step(world).state, starts(world), world.names()) == (StepState.SKIPPED, 0, {})
+
+
+def test_cleanup_that_failed_runs_again_after_the_resume() -> None:
+    """It is the step that holds the deployment: each resume starts one run."""
+    world = World()
+    world.submit({**manifest(FAILS, when="always"), "onFailure": "hold"})
+    for expected in (1, 2):
+        world.run(hours=1.0)
+        assert (world.state(), starts(world)) == (DeploymentState.HELD, expected)
+        assert world.ask(Verb.RESUME).accepted
+    assert [run.outcome for run in runs(world)] == ["Failed", "Failed"]
+
+
+def test_cleanup_that_succeeded_before_the_resume_does_not_run_again() -> None:
+    """With rollback off it runs at the failure; the resume begins at the step that failed."""
+    world = refused(EnginePolicy().under(FeatureFlags(rollback=False, retry_logic=True)))
+    assert world.run() == [DeploymentState.FAILED]
+    assert (step(world).state, starts(world)) == (StepState.SUCCEEDED, 1)
+    world.model.faults.replace([])
+    assert world.ask(Verb.RESUME).accepted
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    assert starts(world) == 1
 
 
 def test_step_cannot_need_a_job_that_runs_always() -> None:

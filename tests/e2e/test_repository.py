@@ -96,6 +96,7 @@ def test_repository_is_deployed_changed_and_rolled_back(shared_stack: Running, t
         "content/Lakehouse/lake": "unchanged",
         "content/Notebook/Load": "unchanged",
         "content/DataPipeline/run_all": "unchanged",
+        "content/removed-shortcuts": "unchanged",
     }
 
     (root / "Raw/Load.Notebook/notebook-content.py").write_text("x = 2\n")

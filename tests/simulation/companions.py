@@ -161,8 +161,13 @@ class Companions:
         return bool(self.world.late_calls)
 
     def _touch(self, place: Workspace) -> None:
-        """Give a companion of any owner a description: from now on it belongs to another actor."""
-        outliving = [i for i in place.items.values() if i.outlives and i.id not in self.other_actors.things]
+        """Give a companion of any owner a description: from now on it belongs to another actor.
+
+        Nobody can do that to what Fabric does not show yet: the guard's list would not show it either (seed 9121212).
+        """
+        now = self.world.clock.now().timestamp()
+        shown = [i for i in place.items.values() if i.visible_at <= now]
+        outliving = [i for i in shown if i.outlives and i.id not in self.other_actors.things]
         if outliving and not self._may_be_deleted():
             self.world.occurred["companion touched"] += 1
             item = self.chance.choice(outliving)

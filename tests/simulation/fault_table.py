@@ -23,7 +23,7 @@ from local.fabric_simulator.folders import Folders
 from local.fabric_simulator.git_sync import GitLink
 from local.fabric_simulator.item_connections import Bindings
 from local.fabric_simulator.jobs import Jobs
-from local.fabric_simulator.publishing import Publishing
+from local.fabric_simulator.publishing import settled
 from local.fabric_simulator.schedules import Schedule, Schedules
 from local.fabric_simulator.shortcuts import OneLakePaths
 from local.fabric_simulator.spark_pools import Spark
@@ -476,8 +476,8 @@ def put_sent(world: World, rows: list[dict[str, Any]]) -> None:
             world.deployed.put([DeployedItem(workspace.id, *names, *note)])
 
 
-def settings_of(workspace: Workspace) -> list[Any]:
-    """Return what the kinds of settings can change in a workspace."""
+def settings_of(workspace: Workspace, now: float) -> list[Any]:
+    """Return what the kinds of settings can change in a workspace. `now` ends a publish whose time is over."""
     tagged = [(i.name, sorted(t["displayName"] for t in shown(i))) for i in workspace.items.values() if shown(i)]
     domain = workspace.part(InDomain).domain_id
     number = DOMAINS.index(domain) if domain else None
@@ -495,12 +495,10 @@ def settings_of(workspace: Workspace) -> list[Any]:
     )
     link = workspace.part(GitLink).link
     links += [link.is_initialized] if link else []
-    published = [
-        (i.name, sorted(i.part(Publishing).published.items()), i.part(Publishing).state)
-        for i in workspace.items.values()
-        if i.type == "Environment" and i.visible_at != float("inf")
-    ]
-    return [number, own, sorted(tagged), links, workspace.part(Spark).settings, sorted(published)]
+    environments = [i for i in workspace.items.values() if i.type == "Environment" and i.visible_at != float("inf")]
+    states = [(i.name, settled(i, now)) for i in environments]
+    published = sorted((name, sorted(state.published.items()), state.state) for name, state in states)
+    return [number, own, sorted(tagged), links, workspace.part(Spark).settings, published]
 
 
 def _note(workspace_id: str, item_id: str, row: dict[str, Any]) -> DeployedItem:
@@ -524,7 +522,7 @@ def outcome(world: World) -> Outcome:
         )
         capacity = CAPACITIES.index(workspace.capacity_id) if workspace.capacity_id else None
         roles = sorted(map(str, workspace.roles.values()))
-        more = settings_of(workspace)
+        more = settings_of(workspace, world.clock.now().timestamp())
         seen.append((workspace.name, workspace.description, capacity, items, sorted(names.values()), roles, runs, more))
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]{14}", "{id}", str(seen))
     state = world.state()

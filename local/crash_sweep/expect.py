@@ -34,6 +34,8 @@ def journal(manifest: Manifest, header: DeploymentRecord, steps: Sequence[StepRe
             yield f"step {step.step_id} is {step.state}"
         if step.claim is not None:
             yield f"step {step.step_id} is still claimed"
+        if step.is_always and step.state is StepState.SKIPPED:
+            yield f"step {step.step_id} runs always, and did not begin"
         if is_success and step.resource is None:
             yield f"step {step.step_id} has no resource in the journal"
 

@@ -18,8 +18,8 @@ from shared.domain.text import parse
 EXAMPLES = ROOT / "examples"
 NAMES = ("medallion", "failing", "restoring", "companions", "repository")
 """Two of the examples, and three that this module defines. `restoring` updates existing resources and must restore all
-of them. `companions` creates items to which Fabric adds others, and must leave neither. `repository` deploys a
-repository to a workspace that contains two of its items."""
+of them. `companions` creates items to which Fabric adds others, and must leave neither; a job runs always. `repository`
+deploys a repository to a workspace that contains two of its items."""
 _TARGET = "sweep-target"
 _UNKNOWN_TYPE = "CrystalBall"
 _READER = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c04"
@@ -179,6 +179,7 @@ def _restoring() -> dict[str, Any]:
 
 def _companions() -> dict[str, Any]:
     """Return a manifest that creates an eventhouse, a dataflow and an environment in a new workspace, and then fails.
+    A notebook runs after the failure and before the rollback.
 
     Fabric adds a database to the eventhouse and staging items to the dataflow. The staging items stay when the dataflow
     is deleted.
@@ -188,12 +189,17 @@ def _companions() -> dict[str, Any]:
     telemetry = {**place, "type": "Eventhouse", "displayName": "telemetry"}
     prices = {**place, "type": "Dataflow", "displayName": "prices", "definition": {"parts": list(queries)}}
     compute = {**place, "type": "Environment", "displayName": "compute", "definition": _spark(4)}
+    code = {"parts": [_part("notebook-content.py", "x = 1")]}
+    notebook = {**place, "type": "Notebook", "displayName": "tidy", "definition": code}
+    run = {**place, "itemId": "${{ steps.tidy.outputs.id }}", "jobType": "RunNotebook", "when": "always"}
     steps = [
         {"id": "workspace", "kind": "workspace", "with": {"displayName": _TARGET}},
         {"id": "telemetry", "kind": "item", "with": telemetry},
         {"id": "prices", "kind": "item", "with": prices},
         {"id": "compute", "kind": "item", "with": compute},
-        _failing(["telemetry", "prices", "compute"]),
+        {"id": "tidy", "kind": "item", "with": notebook},
+        {"id": "cleanup", "kind": "job", "with": run},
+        _failing(["telemetry", "prices", "compute", "tidy"]),
     ]
     return {"name": "companions", "target": _TARGET, "steps": steps}
 

@@ -296,6 +296,7 @@ SCENARIOS = (
     Scenario("item with companions named after it, created", _step("item", **_TWIN), has_workspace=False),
     Scenario("folder, created", _step("folder", **_IN)),
     Scenario("job, run", _step("job", **_RUN, itemId=_TEST["id"], expectExitValue="ok"), (_TEST,)),
+    Scenario("job, run always", _step("job", **_RUN, itemId=_TEST["id"], when="always"), (_TEST,)),
     Scenario("job, cancelled", _step("job", **_RUN, itemId=_ENDLESS["id"]) | {"timeout": "4m"}, (_ENDLESS,)),
     Scenario("capacity, assigned", _step("capacity_assignment", **_IN_WORKSPACE, capacityId=CAPACITIES[1])),
     Scenario(
@@ -387,7 +388,8 @@ def prepared(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None
             "type": "Crystal",
             "displayName": "ball",
         }
-        steps.append({"id": "ball", "kind": "item", "needs": [s["id"] for s in steps], "with": spec})
+        needs = [s["id"] for s in steps if s["with"].get("when") != "always"]
+        steps.append({"id": "ball", "kind": "item", "needs": needs, "with": spec})
     if rule is not None:
         assert control.handle(world.model, "POST", "/_sim/faults", {}, encoded([rule]))[0] == 200
     world.submit({"name": "m", "steps": copy.deepcopy(steps)})

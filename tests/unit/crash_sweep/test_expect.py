@@ -78,6 +78,9 @@ def test_journal_that_is_not_finished_is_a_violation() -> None:
     assert "is running" in "".join(expect.journal(MEDALLION, header(DeploymentState.RUNNING), steps()))
     assert "is intent" in "".join(expect.journal(MEDALLION, header(), steps(StepState.INTENT)))
     assert "7 steps of 8" in "".join(expect.journal(MEDALLION, header(count=8), steps()))
+    rolled_back, rows = header(DeploymentState.COMPENSATED), steps(StepState.SKIPPED)
+    rows[3] = rows[3].replace(is_always=True)
+    assert list(expect.journal(FAILING, rolled_back, rows)) == ["step s3 runs always, and did not begin"]
 
 
 def test_audit_must_replay_to_the_journal_by_legal_moves() -> None:
@@ -101,14 +104,16 @@ def test_audit_must_replay_to_the_journal_by_legal_moves() -> None:
     assert "not in the journal" in wrong([*good, move("step_00009", "pending", "intent", 1)])
 
 
-def test_manifests_have_an_eventhouse_a_dataflow_and_an_environment() -> None:
-    """They are created beside items that Fabric adds, and an environment is restored; no other item is expected."""
+def test_manifests_have_an_eventhouse_a_dataflow_an_environment_and_a_cleanup() -> None:
+    """They are created beside items that Fabric adds, and an environment is restored; no other item is expected. A job
+    runs after the failure."""
     companions, restoring = Manifest.load("companions"), Manifest.load("restoring")
-    assert companions.items == ["compute", "prices", "telemetry"]
-    assert companions.creations == Counter({"workspaces": 1, "items": 3})
+    assert companions.items == ["compute", "prices", "telemetry", "tidy"]
+    assert companions.creations == Counter({"workspaces": 1, "items": 4})
     assert (restoring.items, restoring.creations) == (["fresh"], Counter({"items": 1}))
     types = {
         s["with"]["type"] for s in [*companions.content["steps"], *restoring.content["steps"]] if "type" in s["with"]
     }
     assert types >= {"Eventhouse", "Dataflow", "Environment"}
     assert MEDALLION.creations == Counter({"workspaces": 1, "lakehouses": 3, "roleAssignments": 3})
+    assert [s["id"] for s in companions.content["steps"] if s["with"].get("when") == "always"] == ["cleanup"]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from shared.domain.errors import FabricAuthError, FabricNotFoundError, FabricRefusedError
+from shared.domain.errors import FabricAuthError, FabricNotFoundError, FabricRefusedError, FabricTransientError
 from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.ports import Fabric
 from shared.repository.schedules import PART
@@ -39,10 +39,16 @@ JOBS: dict[str, str] = {
 
 
 def of_item(fabric: Fabric, workspace_id: str, item_id: str, item_type: str) -> list[JsonObject]:
-    """Return what must be known of each schedule of an item to switch it off and on. Raises FabricError."""
+    """Return what must be known of each schedule of an item to switch it off and on. Raises FabricError.
+
+    A row without an id is a transient error: with it, the list does not say which schedules there are.
+    """
     if item_type not in JOBS:
         return []
-    rows = fabric.list(path(workspace_id, item_id, item_type))
+    at = path(workspace_id, item_id, item_type)
+    rows = list(fabric.list(at))
+    if not all(row.get("id") for row in rows):
+        raise FabricTransientError("the list has a schedule without an id", call=f"GET {at}", status=200)
     return [
         {name: row[name] for name in ("id", "enabled", "configuration", "executionData") if name in row} for row in rows
     ]

@@ -19,6 +19,11 @@ PLATFORM_SCHEMA = (
 )
 DEV_LAKEHOUSE, DEV_ENDPOINT = "dddddddd-0000-4000-8000-000000000001", "dev.datawarehouse.fabric.microsoft.com"
 CONNECTION = "dddddddd-0000-4000-8000-00000000000c"
+SOURCES = {
+    "11111111-2222-4333-8444-666666666666": ("SQL", "sales.example.net;sales"),
+    "11111111-2222-4333-8444-777777777777": ("Web", "https://rates.example.net"),
+}
+"""The connections to which the semantic model is bound, with type and path of its data sources."""
 DEV_DATAFLOW, DEV_WORKSPACE = "dddddddd-0000-4000-8000-000000000002", "dddddddd-0000-4000-8000-000000000003"
 
 
@@ -220,11 +225,24 @@ def _code(root: Path) -> None:
     item(root, "Code/Dbt.DataBuildToolJob", "DataBuildToolJob", "Dbt", {"dbt-content.json": '{"project": "p"}'})
 
 
+SALES = """table Sales
+
+	partition Sales = m
+		mode: import
+		source = Sql.Database("sales.example.net", "sales")
+
+	partition Rates = m
+		mode: import
+		source = Web.Contents("https://rates.example.net")
+"""
+
+
 def _power_bi(root: Path) -> None:
     model = {
         "definition.pbism": '{"version": "4.0"}',
         "definition/model.tmdl": "model Model\n\tculture: en-US\n",
         "definition/expressions.tmdl": f'expression Server = "{DEV_ENDPOINT}" meta [IsParameterQuery=true]\n',
+        "definition/tables/Sales.tmdl": SALES,
         ".pbi/localSettings.json": '{"userConsent": 1}',
     }
     item(root, "BI/Sales.SemanticModel", "SemanticModel", "Sales", dict(model))

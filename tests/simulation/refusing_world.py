@@ -11,13 +11,14 @@ from local.fabric_simulator import control, definitions
 from local.fabric_simulator.catalogue import NO_DEFINITION
 from local.fabric_simulator.connections import Connection, Connections
 from local.fabric_simulator.folders import Folders
+from local.fabric_simulator.item_connections import Bindings
 from local.fabric_simulator.publishing import settled
 from local.fabric_simulator.schedules import Schedule, Schedules
 from local.fabric_simulator.shortcuts import OneLakePaths
 from local.fabric_simulator.spark_pools import Spark
 from local.fabric_simulator.store import Item, Workspace
 from shared.domain.messages import Direction, StepMessage
-from tests.differential.all_types import CONNECTION
+from tests.differential.all_types import CONNECTION, SOURCES
 from tests.simulation.edges import IDENTITY, own_role
 from tests.simulation.whole_repository import release
 from tests.simulation.world import World
@@ -88,7 +89,11 @@ class RefusingWorld(World):
         ]
         control.seed(self.model, {"workspaces": rows})
         storage = Connection({"id": CONNECTION, "displayName": "storage"}, {IDENTITY: {"role": "Owner"}})
-        self.model.store.part(Connections).by_id[CONNECTION] = storage
+        known = self.model.store.part(Connections).by_id
+        known[CONNECTION] = storage
+        for connection, (kind, path) in SOURCES.items():
+            details = {"connectivityType": "ShareableCloud", "connectionDetails": {"type": kind, "path": path}}
+            known[connection] = Connection({"id": connection, "displayName": kind, **details}, dict(storage.roles))
         pool = {"id": _POOL, "type": "Workspace", "name": "Big", "nodeFamily": "MemoryOptimized", "nodeSize": "Small"}
         self.workspace.part(Spark).pools[_POOL] = pool
 
@@ -157,6 +162,7 @@ def _fields(world: World, place: Workspace, item: Item, folders: dict[str, str])
         "folder": folders.get(item.folder_id or "", ""),
         "active value set": item.value_set,
         "shortcuts": item.part(OneLakePaths).shortcuts,
+        "bindings": item.part(Bindings).by_source,
         "schedules": sorted(_schedule(each) for each in item.part(Schedules).by_id.values()),
     }
     if item.type == "Environment":

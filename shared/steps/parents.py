@@ -2,8 +2,8 @@
 
 A 404 alone proves nothing: a paused capacity answers it for everything in its workspaces, and what was created a moment
 ago may not be known everywhere yet. The list of workspaces comes from no capacity. A workspace that it does not show
-is deleted, or hidden from the deployer, as the kind `workspace` itself decides; what is in it is gone with it. An item
-is deleted if Fabric lists the items of its workspace without it.
+and that answers 404 is deleted, or hidden from the deployer, as the kind `workspace` itself decides; what is in it is
+gone with it. An item is deleted if Fabric lists the items of its workspace without it.
 """
 
 from collections.abc import Callable
@@ -17,8 +17,15 @@ from shared.steps.kind import Snapshot, located
 
 
 def is_workspace_gone(fabric: Fabric, workspace_id: str) -> bool:
-    """Return True if the list of workspaces does not show it any more. Raises FabricError."""
-    return located(fabric, "/workspaces", None, workspace_id) is None
+    """Return True if the list of workspaces does not show it any more, and it answers 404. Raises FabricError: a 403
+    says that it exists, and that the deployer has no role in it."""
+    if located(fabric, "/workspaces", None, workspace_id) is not None:
+        return False
+    try:
+        fabric.get(f"/workspaces/{workspace_id}")
+    except FabricNotFoundError:
+        return True
+    return False
 
 
 def is_item_gone(fabric: Fabric, workspace_id: str, item_id: str) -> bool:

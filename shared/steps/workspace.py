@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from shared.domain.errors import FabricNotFoundError
 from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject
 from shared.domain.names import same_name
@@ -115,11 +116,19 @@ class WorkspaceKind(ResourceKind):
         }
 
     def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
-        """Search by id in the list, because a 404 alone could be a paused capacity."""
+        """Search by id in the list, because a 404 alone could be a paused capacity.
+
+        The list does not show a workspace in which the deployer has no role any more. It counts as deleted only if the
+        workspace itself answers 404, too; a 403 says that it exists. Raises FabricError.
+        """
         row = located(fabric, "/workspaces", None, resource.id)
-        if row is None:
-            return None
-        return _snapshot({"displayName": resource.name, **row}, fabric.get(f"/workspaces/{resource.id}"))
+        try:
+            shown = fabric.get(f"/workspaces/{resource.id}")
+        except FabricNotFoundError:
+            if row is None:
+                return None
+            raise
+        return _snapshot({"id": resource.id, "displayName": resource.name, **(row or {})}, shown)
 
     def guard(self, fabric: Fabric, resource: Resource, own: Own) -> list[Found]:
         """Return the companions inside. Raises GuardError if there is any other item.

@@ -1,13 +1,17 @@
 """Kind `workspace` against the simulator: found in any case, marked, restored, and not deleted with foreign items in
 it."""
 
+import json
+
 import pytest
 
-from shared.domain.errors import FabricConflictError
+from local.fabric_simulator import control
+from shared.domain.errors import FabricAuthError, FabricConflictError
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
 from shared.steps.kind import GuardError, NotYetError, VerificationError
 from shared.steps.makers import OwnItems
+from shared.steps.parents import is_workspace_gone
 from shared.steps.workspace import WorkspaceKind
 from tests.unit.steps.tenant import MARKER, Tenant, problems
 
@@ -185,3 +189,20 @@ def test_workspace_guard_names_the_foreign_items() -> None:
     workspace_id = tenant.workspace(items=items)
     with pytest.raises(GuardError, match=r"Notebook 'n0'.*'n4' and 2 more"):
         KIND.guard(tenant.fabric, Resource("Workspace", workspace_id, "sales"), OwnItems)
+
+
+def test_workspace_that_refuses_to_be_read_is_not_taken_for_deleted() -> None:
+    """Without a role the list does not show it. A 403 of the workspace itself says that it exists; a 404 does not."""
+    tenant = Tenant()
+    spec = {"displayName": "sales"}
+    resource = tenant.create(KIND, spec)
+    tenant.stored(resource.id).roles.clear()
+    assert KIND.locate(tenant.fabric, spec, resource) is None
+    assert is_workspace_gone(tenant.fabric, resource.id)
+    refused = {"status": 403, "body": {"errorCode": "InsufficientPrivileges", "message": "Not for this caller."}}
+    rule = {"match": {"method": "GET", "path": f"/v1/workspaces/{resource.id}"}, "action": refused}
+    assert control.handle(tenant.model, "POST", "/_sim/faults", {}, json.dumps([rule]).encode())[0] == 200
+    with pytest.raises(FabricAuthError):
+        KIND.locate(tenant.fabric, spec, resource)
+    with pytest.raises(FabricAuthError):
+        is_workspace_gone(tenant.fabric, resource.id)

@@ -62,10 +62,11 @@ class SettingsInSchedule:
 
     def _now(self) -> dict[str, Any]:
         """Return the settings by workspace. An item that was added or removed has no tags that matter here."""
-        return {
-            w.id: str([w.capacity_id, w.part(GitLink).link is not None, *settings_of(w)[:2], settings_of(w)[4]])
-            for w in self.world.model.store.workspaces.values()
-        }
+        found: dict[str, Any] = {}
+        for w in self.world.model.store.workspaces.values():
+            settings = settings_of(w, self.world.clock.now().timestamp())
+            found[w.id] = str([w.capacity_id, w.part(GitLink).link is not None, *settings[:2], settings[4]])
+        return found
 
     def amend(self, manifest: dict[str, Any]) -> None:
         """Add some settings to a manifest, and in some a step after them that cannot succeed."""

@@ -214,6 +214,65 @@ def test_two_deployments_at_one_target_do_not_interleave(shared_stack: Running) 
     assert shared_stack.names()["shared-ws"] == ["bronze", "silver"]
 
 
+def promoting(stack: Running, file: str, number: int, stage: str, *, source: str = "", check: int | None = None) -> str:
+    """Submit a release to a stage, and return the standard output; with `check`, wait for its end."""
+    given = ["submit", file, "--id", f"release-{number}-{stage}", "--set", f"stage={stage}"]
+    given += ["--promotes", source] if source else []
+    given += [] if check is None else ["--wait", "--timeout", PATIENCE]
+    return stack.cli(*given, check=check or 0).stdout
+
+
+def until_it_waits(stack: Running, deployment_id: str) -> None:
+    """Wait until an approval of the deployment waits for a person."""
+    eventually(lambda: "waits for approval" in stack.cli("status", deployment_id).stdout)
+
+
+def decided(stack: Running, deployment_id: str, *options: str) -> int:
+    """Decide the approval of a release when it waits, and return the exit code of the deployment."""
+    until_it_waits(stack, deployment_id)
+    stack.cli("approve", deployment_id, "go", "--requested-by", "anna", *options, check=0)
+    return stack.ended(deployment_id)["exit_code"]
+
+
+def parts(stack: Running, deployment_id: str) -> dict[str, str]:
+    """Return the digests of the parts of a deployment, by name, as the page compares them."""
+    status, body = stack.http(f"/api/deployments/{deployment_id}/parts", key=stack.stack.function_key)
+    assert status == 200, body
+    return {part["name"]: part["digest"] for part in json.loads(body)["items"]}
+
+
+def test_release_goes_from_test_to_production_after_an_approval(shared_stack: Running, tmp_path: Path) -> None:
+    """One manifest through two stages. Production is rejected if the stage before waits, was rolled back, or deployed
+    something else; otherwise it has the same parts, and nothing of it exists before its approval."""
+    stack, name, book = shared_stack, "release-${{ inputs.stage }}", item("book", "Notebook")
+    book["with"]["definition"] = {"parts": [{"path": "notebook-content.py", "text": "x = 1"}]}
+    release = manifest(name, lakehouse("bronze"), book, inputs={"stage": {}})
+    release["steps"][0]["needs"] = ["go"]
+    release["steps"].insert(0, {"id": "go", "kind": "approval", "with": {"message": f"Deploy {name}?"}})
+    file = written(tmp_path, {**release, "name": "release"})
+    book["with"]["definition"]["parts"][0]["text"] = "x = 2"
+    other = written(tmp_path, {**release, "name": "other"})
+
+    promoting(stack, file, 1, "test")
+    until_it_waits(stack, "release-1-test")
+    assert "release-1-test is running: only" in promoting(stack, file, 1, "prod", source="release-1-test", check=2)
+    assert decided(stack, "release-1-test", "--refuse") == 1
+    assert "release-1-test is compensated: only" in promoting(stack, file, 2, "prod", source="release-1-test", check=2)
+
+    promoting(stack, file, 3, "test")
+    assert decided(stack, "release-3-test") == 0
+    found = promoting(stack, other, 3, "prod", source="release-3-test", check=2)
+    assert "$.promotes: is not what release-3-test deployed: book differs; submit the same files" in found
+    promoting(stack, file, 4, "prod", source="release-3-test")
+    until_it_waits(stack, "release-4-prod")
+    assert "release-prod" not in stack.names()
+    assert decided(stack, "release-4-prod") == 0
+    assert stack.names()["release-prod"] == stack.names()["release-test"] == ["book", "bronze"]
+    assert parts(stack, "release-4-prod") == parts(stack, "release-3-test")
+    assert parts(stack, "release-4-prod").keys() == {"ws", "bronze", "book"}
+    assert "approved by anna" in stack.cli("audit", "release-4-prod").stdout
+
+
 def test_health_is_anonymous_and_coarse_and_the_rest_needs_a_key(shared_stack: Running) -> None:
     """`live` and `ready` answer anybody, without an address, a key or an error text; admin endpoints do not."""
     assert shared_stack.http("/api/health/live") == (200, '{"status": "pass"}')

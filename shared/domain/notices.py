@@ -24,8 +24,9 @@ DEPLOYMENT = "deployment"
 """The subject of the audit for moves of the header."""
 CHECK_SECONDS = 5
 """Delay of a notice. It is sent before the write that it announces, so that a crash between the two loses nothing."""
-UNWRITTEN_SECONDS = 120.0
-"""How long the write may take. After that it has failed, and nothing is announced."""
+UNWRITTEN_SECONDS = 360.0
+"""How long the write may take: longer than a function may run (`functionTimeout` of host.json). After that it has
+failed, and nothing is announced."""
 PAUSES_SECONDS = (10, 60, 300, 1800, 3600, 3600)
 """Before each further try. A notice is given up after about three hours."""
 MEDIA_TYPE = "application/cloudevents+json; charset=utf-8"

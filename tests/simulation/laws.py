@@ -10,7 +10,6 @@ from local.fabric_simulator.jobs import Jobs
 from local.fabric_simulator.store import SQL_ENDPOINT, Item, Workspace
 from shared.domain import transitions
 from shared.domain.approval import APPROVAL, ON_TIMEOUT
-from shared.domain.notices import DEPLOYMENT, NoticeKind, of_header
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import (
     DEPLOYMENT_ENDED,
@@ -21,10 +20,10 @@ from shared.domain.states import (
     StepState,
 )
 from shared.saga.audit import verify
-from shared.saga.notify.delivery import Unwritten, find
 from shared.steps.definition_parts import same_definition
 from shared.steps.marker import has_marker, without_marker
 from shared.steps.orphans import OrphansKind
+from tests.simulation import news
 from tests.simulation.edges import IDENTITY
 from tests.simulation.other_actors import OtherActors
 from tests.simulation.world import World
@@ -58,7 +57,7 @@ def violations(world: World, other_actors: OtherActors, ids: list[str]) -> list[
         *_history_is_lawful(world),
         *_failures_have_reasons(world, other_actors),
         *_one_deployment_at_a_time(world, ids),
-        *_news_is_true_and_complete(world, ids),
+        *news.violations(world.news, ids),
         *_nothing_is_compensated_unrequested_without_rollback(world, ids),
         *_approvals_have_a_person(world, rows),
         *(f"{d} {each}" for d in ids for each in verify.verify(verify.read(world.journal, d)).differences),
@@ -271,25 +270,6 @@ def _dependents(needs: dict[int, set[int]], ordinal: int) -> set[int]:
         found |= new
         left += new
     return found
-
-
-def _news_is_true_and_complete(world: World, ids: list[str]) -> Iterable[str]:
-    """Check that each move that people are notified of was announced, and that the journal proves no other notice."""
-    made: set[tuple[str, int, NoticeKind]] = set()
-    for d in ids:
-        for entry in world.journal.audit(d):
-            if entry.subject == DEPLOYMENT and entry.before and entry.before != entry.after:
-                kind = of_header(DeploymentState(entry.before), DeploymentState(entry.after))
-                if kind is not None:
-                    made.add((d, entry.sequence, kind))
-    told = [n for n in world.announced if n.row == DEPLOYMENT]
-    for d, sequence, kind in made - {(n.deployment_id, n.sequence, n.kind) for n in told}:
-        yield f"{d}: the move {kind.value} ({sequence}) was not announced"
-    for notice in {n.event_id: n for n in told}.values():
-        found = find(world.journal, world.services.payloads, notice)
-        is_event = found is not None and not isinstance(found, Unwritten)
-        if is_event and (notice.deployment_id, notice.sequence, notice.kind) not in made:
-            yield f"{notice.event_id} would be sent, and that move was not made"
 
 
 def _failures_have_reasons(world: World, other_actors: OtherActors) -> Iterable[str]:

@@ -168,7 +168,7 @@ def test_approval_that_waits_emits_an_event() -> None:
     world.run(hours=1.0)
     [waiting] = telemetry.events(Event.APPROVAL_WAITING)
     assert waiting.properties == {"deployment_id": "d", "step_id": "go", "kind": "approval"}
-    assert [(n.row, n.kind.value) for n in world.announced] == [("step_00000", "approval_waiting")]
+    assert [(n.row, n.kind.value) for n in world.news.announced] == [("step_00000", "approval_waiting")]
     assert world.ask(Verb.APPROVE, step="go").accepted
     world.run()
     assert len(telemetry.events(Event.APPROVAL_WAITING)) == 1

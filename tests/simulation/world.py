@@ -26,7 +26,6 @@ from shared.adapters.fabric.transport import AnswerLostError
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.errors import NotFoundError
 from shared.domain.messages import STEP_EVENT, TARGET_EVENT, Direction, StepMessage
-from shared.domain.notices import Notice
 from shared.domain.policy import EnginePolicy
 from shared.domain.ports import Fabric, Telemetry
 from shared.domain.rate import RatePolicy
@@ -56,6 +55,7 @@ from tests.fakes import (
     MemoryStepQueue,
 )
 from tests.simulation.edges import Crash, FixedToken, HeartbeatBlock, Heartbeats, Network, crashing
+from tests.simulation.news import NewsDesk
 from tests.simulation.orchestration import Orchestration
 
 REDELIVERY_SECONDS = 120
@@ -122,10 +122,10 @@ class World:
         self.fabric = self.fabrics[0]
         self.policy = policy or EnginePolicy()
         journal = crashing(self.journal, self.point)
-        self.announced: list[Notice] = []
+        self.news = NewsDesk(self.journal, Payloads(self.blobs), self.clock)
         watched = ObservedJournal(journal, telemetry, self.clock.now) if telemetry else journal
         self.services = Services(
-            journal=AnnouncingJournal(watched, self.announced.append, self.clock.now),
+            journal=AnnouncingJournal(watched, self.news.announce, self.clock.now),
             queue=self._crashing_queue(),
             payloads=payloads,
             fabric=self.fabric,
@@ -259,6 +259,7 @@ class World:
 
     def _advance_to(self, moment: datetime) -> None:
         self.clock.advance(max(0.0, (moment - self.clock.now()).total_seconds()))
+        self.news.deliver()
 
     def _send_heartbeat(self, block: HeartbeatBlock) -> None:
         was, self._is_heartbeat = self._is_heartbeat, True

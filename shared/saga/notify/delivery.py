@@ -21,7 +21,7 @@ from shared.domain.notices import (
 from shared.domain.ports import Clock, Journal, Receiver, Refusal
 from shared.domain.ports.telemetry import Telemetry
 from shared.domain.records import DeploymentRecord
-from shared.domain.states import DeploymentState
+from shared.domain.states import DeploymentState, StepState
 from shared.domain.telemetry import Event
 from shared.saga.payloads import Payloads
 
@@ -107,4 +107,13 @@ def _of_step(
         return Unwritten()
     if not waits_for_person(step) or header.is_rolling_back:
         return None
+    if step.sequence > notice.sequence and not _began_to_wait(journal, notice):
+        return None
     return approval_event(notice, header, step, payloads.load(step.spec), app)
+
+
+def _began_to_wait(journal: Journal, notice: Notice) -> bool:
+    """Return True if the audit has the write by which the step began to wait under the number of the notice. Another
+    write may have taken that number; then the write that came after it has a notice of its own."""
+    entries = (e for e in journal.audit(notice.deployment_id) if e.subject == notice.row)
+    return any(e.sequence == notice.sequence and e.before == e.after == StepState.PENDING for e in entries)

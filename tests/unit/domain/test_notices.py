@@ -1,13 +1,15 @@
 """Notices: which moves are announced, and how an event is signed."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from local.paths import ROOT
 from shared.domain import transitions
-from shared.domain.notices import Notice, NoticeKind, of_header, signed_headers
+from shared.domain.notices import UNWRITTEN_SECONDS, Notice, NoticeKind, of_header, signed_headers
 from shared.domain.states import DEPLOYMENT_ENDED
 from shared.domain.states import DeploymentState as D
 
@@ -57,6 +59,12 @@ def test_notice_of_every_move_into_an_end_a_hold_or_a_stuck_state() -> None:
         wanted = {D.HELD: NoticeKind.HELD, D.STUCK: NoticeKind.STUCK}.get(after)
         wanted = NoticeKind.ENDED if after in DEPLOYMENT_ENDED else wanted
         assert kind is (None if before is after else wanted)
+
+
+def test_notice_waits_for_its_write_longer_than_a_function_may_run() -> None:
+    """A process that is held up between the announcement and the write may still write."""
+    hours, minutes, seconds = map(int, json.loads((ROOT / "host.json").read_text())["functionTimeout"].split(":"))
+    assert hours * 3600 + minutes * 60 + seconds < UNWRITTEN_SECONDS
 
 
 @given(NOTICES)

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from examples.notifications import receiver
+from shared.domain.errors import ConflictError
 from shared.domain.json import JsonObject
-from shared.domain.notices import PAUSES_SECONDS, Notice, NoticeKind
-from shared.domain.ports import Refusal
+from shared.domain.notices import PAUSES_SECONDS, UNWRITTEN_SECONDS, Notice, NoticeKind
+from shared.domain.ports import Change, Refusal
 from shared.domain.records import RecordedError
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
@@ -91,8 +92,14 @@ def test_notice_of_a_move_becomes_an_event(desk: Desk, before: D, after: D, kind
 def approval(desk: Desk) -> None:
     """Let an approval start to wait."""
     desk.saga.deployment(D.RUNNING, row(0, S.PENDING, kind="approval", spec={"message": "Go?", "approvers": ["anna"]}))
-    until = desk.saga.clock.now() + timedelta(hours=1)
-    desk.saga.change(0, started_at=desk.saga.clock.now(), deadline_at=until)
+    ask(desk)
+
+
+def ask(desk: Desk) -> None:
+    """Write that the step waits for a person, as its delivery does."""
+    now, (_, before) = desk.saga.clock.now(), desk.saga.journal.step("d", 0)
+    after = before.record.replace(started_at=now, deadline_at=now + timedelta(hours=1))
+    desk.saga.journal.write_step(Change(before, after, "test", "waits for a person"))
 
 
 def test_notice_of_an_approval_has_its_question(desk: Desk) -> None:
@@ -114,13 +121,28 @@ def test_notice_of_an_approval_that_is_decided_is_dropped(desk: Desk) -> None:
     assert (desk.sent, desk.later) == ([], [])
 
 
+def test_notice_of_an_approval_whose_number_another_write_took_is_dropped(desk: Desk) -> None:
+    """Two workers announced the question, and only the second one wrote it: people are asked once."""
+    desk.saga.deployment(D.RUNNING, row(0, S.PENDING, kind="approval", spec={"message": "Go?"}))
+    _, before = desk.saga.journal.step("d", 0)
+    desk.saga.change(0, deliveries=1)
+    late = before.record.replace(started_at=desk.saga.clock.now())
+    with pytest.raises(ConflictError):
+        desk.saga.journal.write_step(Change(before, late, "test", "waits for a person"))
+    ask(desk)
+    assert [notice.sequence for notice in desk.announced] == [1, 2]
+    desk.deliver()
+    assert [event["id"] for event in desk.sent] == ["d/step_00000/2"]
+
+
 def test_notice_of_a_move_that_was_not_written_is_dropped_in_time(desk: Desk) -> None:
-    """The write may still come, so the notice comes again for two minutes; a process that died wrote nothing."""
+    """The write may still come, so the notice comes again while a function may run; a process that died wrote
+    nothing."""
     desk.saga.deployment(D.RUNNING, S.SUCCEEDED)
     notice = Notice("d", "deployment", desk.saga.header().sequence + 1, NoticeKind.ENDED, desk.saga.clock.now())
     desk.notifications.deliver(notice)
     assert desk.later == [(notice, 10.0)]
-    desk.saga.clock.advance(121)
+    desk.saga.clock.advance(UNWRITTEN_SECONDS + 1)
     desk.notifications.deliver(notice)
     assert (len(desk.later), desk.sent) == (1, [])
 

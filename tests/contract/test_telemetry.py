@@ -1,6 +1,7 @@
 """The contract of both exporters to Application Insights, against a local ingestion endpoint."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -54,6 +55,14 @@ def make(name: str, port: int, folder: Path) -> Callable[[], Exporter]:
         return Chosen(connection_string(port), "a-worker", None, str(folder))
 
     return build
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quiet_afterwards() -> Iterator[None]:
+    """The vendors' threads try again after a test has ended; what they log belongs to no later test of the process."""
+    yield
+    for name in ("opencensus", "azure.monitor"):
+        logging.getLogger(name).propagate = False
 
 
 @pytest.fixture(params=EXPORTERS)

@@ -294,16 +294,16 @@ FOUND_AT: dict[str, int] = {
     "unconditional_finish": 12,
     "event_before_the_journal": 26,
     "claim_without_lease": 13,
-    "post_repeated_without_a_look": 30,
-    "sweeper_trusts_names": 87,
+    "post_repeated_without_a_look": 46,
+    "sweeper_trusts_names": 123,
     "resumed_as_if_nothing_had_started": 4,
-    "companion_trusted_by_its_name": 74,
+    "companion_trusted_by_its_name": 86,
     "compensated_before_what_needs_it_through_others": 39,
-    "rolled_back_under_a_later_one": 31,
+    "rolled_back_under_a_later_one": 53,
     "eventhouse_without_a_guard": 158,
     "failed_operation_is_kept": 2,
     "looks_outlast_the_lease": 30,
-    "a_404_taken_for_a_proof": 51,
+    "a_404_taken_for_a_proof": 181,
 }
 """Seeds whose schedule finds the bug, so that a test with fixed seeds may begin near them. Each is the first seed from
 1 on that finds the bug, or one that finds it quickly. The bugs that are not listed are found within the first five

@@ -1,14 +1,15 @@
 """Definitions of many items for a dry run, read by few calls: an item whose exported definition is as asked needs no
 reading of its own (exports.py)."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from shared.domain.json import JsonObject
 from shared.domain.ports import Clock, Fabric
 from shared.domain.step_graph import StepGraph
-from shared.saga.exports import Exports
+from shared.saga.exports import TOGETHER, Exports
 from shared.steps.items import items_path
 from shared.steps.kind import Snapshot, StepKind
 from shared.steps.repository_item import RepositoryItemKind
@@ -26,6 +27,7 @@ class ExportedItems:
     ) -> None:
         self._fabric, self._clock, self._sleep, self._began = fabric, clock, sleep, clock.now()
         self._exports = Exports(clock.now)
+        self._turns: dict[tuple[str, int], threading.Lock] = {}
         own = (step.spec for step in graph.steps if step.kind == RepositoryItemKind.name and "template" in step.spec)
         self._wanted = {(str(spec["type"]), str(spec["displayName"]).casefold()) for spec in own}
 
@@ -36,19 +38,26 @@ class ExportedItems:
             return False
         rows = list(self._fabric.list(items_path(spec)))
         ids = sorted(str(row["id"]).lower() for row in rows if self._is_wanted(row))
-        if len(ids) < _FEW:
+        item_id = found.resource.id.lower()
+        if len(ids) < _FEW or item_id not in ids:
             return False
-        item_id, until = found.resource.id.lower(), self._clock.now() + _LIMIT
+        # One thread waits for the export of a group; the others wait for that thread, and find it over.
+        with self._turns.setdefault((workspace_id, ids.index(item_id) // TOGETHER), threading.Lock()):
+            definition = self._definition(workspace_id, item_id, ids)
+        if definition is None:
+            return False
+        return not kind.changes(spec, Snapshot(found.resource, {**found.image, "definition": definition}))
+
+    def _definition(self, workspace_id: str, item_id: str, ids: Sequence[str]) -> JsonObject | None:
+        """Return the definition that an export shows; None if none does within the limit. Raises FabricError."""
+        until = self._clock.now() + _LIMIT
         while True:
             answer = self._exports.definition(self._fabric, workspace_id, item_id, ids, self._began)
-            if not isinstance(answer, float):
-                break
+            if answer is None or isinstance(answer, dict):
+                return answer
             if self._clock.now() >= until:
-                return False
+                return None
             self._sleep(answer)
-        return answer is not None and not kind.changes(
-            spec, Snapshot(found.resource, {**found.image, "definition": answer})
-        )
 
     def _is_wanted(self, row: JsonObject) -> bool:
         return "id" in row and (str(row.get("type")), str(row.get("displayName")).casefold()) in self._wanted

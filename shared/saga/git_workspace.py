@@ -1,35 +1,47 @@
-"""Git of one workspace, as a person or a script uses it outside a deployment: its status, and a commit.
+"""Git of one workspace, as a person or a script uses it outside a deployment: its status, a commit, and the connection.
 
-A commit is irreversible: the branch has it from then on, and no rollback takes it back.
+A commit is irreversible: the branch has it from then on, and no rollback takes it back. Disconnecting undoes a
+connection exactly, because connecting changes no item.
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 from shared.domain.errors import (
     FabricAmbiguousError,
     FabricConflictError,
+    FabricError,
     FabricRefusedError,
     FabricTransientError,
     InvalidInputError,
     Problem,
 )
-from shared.domain.fields import GUID
+from shared.domain.fields import GUID, Fields
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Clock, Fabric, OperationStarted
-from shared.domain.states import OperationState
+from shared.domain.records import Intent
+from shared.domain.states import IntentAction, OperationState
 from shared.saga.dry_run.changes import DRY_RUN_RETRY
 from shared.saga.dry_run.read_only import ReadOnlyFabric
 from shared.steps import git_changes
-from shared.steps.git_connection import connection, git_path
+from shared.steps.git_connection import (
+    INITIALISED,
+    NOT_CONNECTED,
+    GitConnectionKind,
+    GitInitialisationKind,
+    GitLinkKind,
+    connection,
+    git_path,
+)
 
 COMMENT_LIMIT = 300
 """Characters of the comment of a commit. Source: published OpenAPI, CommitToGitRequest."""
 _READ_SECONDS = 120.0
 _LATE_SECONDS = 20.0
-"""How long a commit whose response was lost is looked for."""
+"""How long the effect of a call whose response was lost is looked for."""
 
 
 @dataclass(frozen=True)
@@ -129,17 +141,67 @@ class GitWorkspace:
 
     def _send(self, body: JsonObject, head: str) -> None:
         """Send the commit, and wait for its end. After a lost response, the head shows whether it was made."""
+        self._post("commitToGit", body, lambda: self._head() != head)
+
+    def connect(self, fields: Mapping[str, str]) -> bool:
+        """Connect the workspace with a branch and initialise the connection, which changes no item. Return False if it
+        was connected with that branch before.
+
+        `fields` are those of a step of kind `git_connection`, without the workspace. If the initialisation fails, a new
+        connection is disconnected. Raises InvalidInputError, FabricConflictError if the workspace is connected with
+        another branch, FabricAmbiguousError if it is not known whether a call took effect, FabricError.
+        """
+        spec: JsonObject = {**fields, "workspaceId": self.workspace_id}
+        _check(spec)
+        link = GitLinkKind()
+        is_new = self._state() == NOT_CONNECTED
+        if is_new:
+            [call] = link.apply(spec, Intent(IntentAction.CREATE, ""))
+            self._post("connect", call.body or {}, lambda: self._state() != NOT_CONNECTED)
+        found = link.find(self._reading(), spec)
+        if found is None:
+            raise FabricConflictError("somebody has disconnected the workspace meanwhile", call="POST git/connect")
+        if wrong := link.changes(spec, found):
+            message = f"the workspace is connected with another {' and '.join(wrong)}: disconnect it first"
+            raise FabricConflictError(message, call="POST git/connect")
         try:
-            reply = self._fabric.send("POST", f"{git_path(self.workspace_id)}/commitToGit", body)
+            self._initialise(spec)
+        except FabricError:
+            if is_new:
+                with suppress(FabricError):
+                    self.disconnect()
+            raise
+        return is_new
+
+    def _initialise(self, spec: JsonObject) -> None:
+        if self._state() != INITIALISED:
+            [call] = GitInitialisationKind().set(spec, {})
+            self._post("initializeConnection", call.body or {}, lambda: self._state() == INITIALISED)
+
+    def disconnect(self) -> bool:
+        """Disconnect the workspace; its items and the branch stay as they are. Return False if it was not connected.
+        Raises FabricAmbiguousError if it is not known whether the call took effect, FabricError."""
+        if self._state() == NOT_CONNECTED:
+            return False
+        self._post("disconnect", None, lambda: self._state() == NOT_CONNECTED)
+        return True
+
+    def _post(self, name: str, body: JsonObject | None, took_effect: Callable[[], bool]) -> None:
+        """Send a call once, and wait for its end. After a lost response, look for its effect for some seconds."""
+        try:
+            reply = self._fabric.send("POST", f"{git_path(self.workspace_id)}/{name}", body)
         except FabricAmbiguousError as error:
             until = self._clock.now() + timedelta(seconds=_LATE_SECONDS)
-            while self._head() == head:
+            while not took_effect():
                 if self._clock.now() >= until:
                     raise error
                 self._sleep(2.0)
             return
         if reply.operation is not None:
-            self._finish(self._reading(), reply.operation, "commitToGit")
+            self._finish(self._reading(), reply.operation, name)
+
+    def _state(self) -> str:
+        return str(connection(self._reading(), self.workspace_id)["gitConnectionState"])
 
     def _head(self) -> str:
         details = as_object(connection(self._reading(), self.workspace_id).get("gitSyncDetails")) or {}
@@ -155,6 +217,16 @@ class GitWorkspace:
             raise FabricRefusedError(
                 status.message or "it failed", call=call, error_code=status.error_code, is_outcome=True
             )
+
+
+def _check(spec: JsonObject) -> None:
+    """Raise InvalidInputError if the fields of a connection are not valid."""
+    problems = list[Problem]()
+    fields = Fields(spec, "connection", problems)
+    GitConnectionKind().check(fields)
+    fields.finish()
+    if problems:
+        raise InvalidInputError(problems)
 
 
 def _chosen(status: GitStatus, items: Collection[str]) -> list[GitChange]:

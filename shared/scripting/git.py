@@ -1,14 +1,15 @@
-"""Git of a workspace for scripts: its status, and a commit.
+"""Git of a workspace for scripts: its connection, its status, and a commit.
 
     git = FabricGit(workspace_id)
     if any(change.in_workspace for change in git.status().changes):
         print("committed as", git.commit("Nightly clean-up", items=["Clean.Notebook"]))
 
-An update from Git that can be rolled back is a step of kind `git_update` (docs/manifest.md).
+An update from Git needs before-images and somebody who restores them: it is a step of kind `git_update`
+(docs/manifest.md).
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from shared import bootstrap
 from shared.domain.ports import Fabric
@@ -46,3 +47,17 @@ class FabricGit:
         InvalidInputError, FabricConflictError if the branch has changes that the workspace lacks, FabricError.
         """
         return self._git.commit(comment, items)
+
+    def connect(self, fields: Mapping[str, str]) -> bool:
+        """Connect the workspace with a branch and initialise the connection; return False if it was connected with that
+        branch before. No item changes.
+
+        `fields` are those of a step of kind `git_connection` (docs/manifest.md), without the workspace. Raises
+        InvalidInputError, FabricConflictError if the workspace is connected with another branch, FabricError.
+        """
+        return self._git.connect(fields)
+
+    def disconnect(self) -> bool:
+        """Disconnect the workspace; its items and the branch stay as they are. Return False if it was not connected.
+        Raises FabricError."""
+        return self._git.disconnect()

@@ -38,7 +38,7 @@ _EXAMPLES = {
     "branchName": "main",
     "directoryName": "/fabric",
 }
-_NOT_CONNECTED, INITIALISED = "NotConnected", "ConnectedAndInitialized"
+NOT_CONNECTED, INITIALISED = "NotConnected", "ConnectedAndInitialized"
 
 
 class GitConnectionKind:
@@ -92,7 +92,7 @@ class GitLinkKind(ResourceKind):
 
     def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
         shown = connection(fabric, spec["workspaceId"])
-        if shown["gitConnectionState"] == _NOT_CONNECTED:
+        if shown["gitConnectionState"] == NOT_CONNECTED:
             return None
         return Snapshot(_resource(spec), {"details": as_object(shown.get("gitProviderDetails")) or {}})
 

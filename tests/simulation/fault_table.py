@@ -23,6 +23,7 @@ from local.fabric_simulator.folders import Folders
 from local.fabric_simulator.git_sync import GitLink
 from local.fabric_simulator.item_connections import Bindings
 from local.fabric_simulator.jobs import Jobs
+from local.fabric_simulator.model import FabricModel
 from local.fabric_simulator.publishing import settled
 from local.fabric_simulator.schedules import Schedule, Schedules
 from local.fabric_simulator.shortcuts import OneLakePaths
@@ -368,7 +369,7 @@ def prepared(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None
         if scenario.was_sent:
             put_sent(world, scenario.step["with"]["items"])
     put_tenant(world, is_tagged=scenario.is_tagged)
-    put_connections(world, is_bound=scenario.is_bound)
+    put_connections(world.model, is_bound=scenario.is_bound)
     if scenario.has_shortcut:
         put_shortcut(world)
     if scenario.has_schedules:
@@ -407,17 +408,17 @@ def put_tenant(world: World, *, is_tagged: bool) -> None:
         workspace.part(Applied).tags = [store.part(Tags).by_id[TAGS[0]]]
 
 
-def put_connections(world: World, *, is_bound: bool) -> None:
+def put_connections(model: FabricModel, *, is_bound: bool) -> None:
     """Put two connections for the same source into the tenant, and with `is_bound` bind the first item to the first."""
     for connection in CONNECTIONS:
         details: dict[str, Any] = {"connectivityType": "ShareableCloud", "connectionDetails": _SOURCE}
         row = Connection({"id": connection, "displayName": connection, **details}, {IDENTITY: {"role": "Owner"}})
-        world.model.store.part(Connections).by_id[connection] = row
+        model.store.part(Connections).by_id[connection] = row
     details = {"connectivityType": "ShareableCloud", "connectionDetails": {"type": "AzureDevOpsSourceControl"}}
     signs_in = Connection({"id": SIGN_IN, "displayName": "git", **details}, {IDENTITY: {"role": "Owner"}})
-    world.model.store.part(Connections).by_id[SIGN_IN] = signs_in
-    assert control.handle(world.model, "POST", "/_sim/git", {}, encoded({"gitProviderDetails": BRANCH}))[0] == 200
-    for workspace in world.model.store.workspaces.values() if is_bound else ():
+    model.store.part(Connections).by_id[SIGN_IN] = signs_in
+    assert control.handle(model, "POST", "/_sim/git", {}, encoded({"gitProviderDetails": BRANCH}))[0] == 200
+    for workspace in model.store.workspaces.values() if is_bound else ():
         item = next(iter(workspace.items.values()))
         item.part(Bindings).by_source[(_SOURCE["type"], _SOURCE["path"])] = CONNECTIONS[0]
 

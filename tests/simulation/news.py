@@ -83,10 +83,10 @@ def violations(desk: NewsDesk, ids: Sequence[str]) -> Iterable[str]:
         elif number <= moment and not is_wanted:
             over.add(key)
         if is_sent and not (kind is notice.kind and number <= moment and is_wanted):
-            yield f"{notice.event_id}: people were told {notice.kind.value}, and that was not so"
+            yield f"{notice.event_id}: the event {notice.kind.value} was sent, and that was not so"
     for key, (kind, _) in moves.items():
         if key not in told | over:
-            yield f"{key}: nobody was told of the move {kind.value}"
+            yield f"{key}: no event of the move {kind.value} was sent"
 
 
 def _kind(before: StepRecord | DeploymentRecord, after: StepRecord | DeploymentRecord) -> NoticeKind | None:

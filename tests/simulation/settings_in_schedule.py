@@ -56,7 +56,7 @@ class SettingsInSchedule:
         if found.is_on:
             control.seed(world.model, {"capacities": [{"id": capacity} for capacity in CAPACITIES]})
             put_tenant(world, is_tagged=chance.random() < 0.5)
-            put_connections(world, is_bound=False)
+            put_connections(world.model, is_bound=False)
             found.before = found._now()
         return found
 

@@ -75,16 +75,22 @@ def test_news_of_a_move_that_is_written_late_is_sent() -> None:
 @pytest.mark.parametrize(
     ("planted", "seen"),
     [
-        (patch.object(announcing_journal, "of_step", lambda *_: None), "nobody was told of the move approval_waiting"),
-        (patch.object(announcing_journal, "of_header", lambda *_: None), "nobody was told of the move ended"),
-        (patch.object(delivery, "waits_for_person", lambda _: True), "people were told approval_waiting, and that was"),
+        (
+            patch.object(announcing_journal, "of_step", lambda *_: None),
+            "no event of the move approval_waiting was sent",
+        ),
+        (patch.object(announcing_journal, "of_header", lambda *_: None), "no event of the move ended was sent"),
+        (
+            patch.object(delivery, "waits_for_person", lambda _: True),
+            "the event approval_waiting was sent, and that was not so",
+        ),
     ],
     ids=["no question", "no end", "a question that was decided"],
 )
 def test_news_that_is_missing_or_false_is_a_violation(planted: AbstractContextManager[Any], seen: str) -> None:
     world = World()
     with planted:
-        asked(world, seconds=1.0 if "people" in seen else 60.0)
+        asked(world, seconds=1.0 if "not so" in seen else 60.0)
         found = list(news.violations(world.news, ["d"]))
     assert any(seen in each for each in found), found
 

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from local.fabric_simulator import control
+from local.fabric_simulator.git_sync import GitLink
 from shared.domain.errors import FabricAmbiguousError, FabricConflictError, FabricRefusedError, InvalidInputError
 from shared.saga.git_workspace import GitWorkspace
 from shared.scripting.git import FabricGit
-from tests.simulation.fault_table import BRANCH
+from tests.simulation.fault_table import BRANCH, SIGN_IN, put_connections
 from tests.simulation.git_branches import CHANGED, NEXT, OLD, files, push
 from tests.simulation.laws import encoded
 from tests.unit.steps.tenant import Tenant
@@ -142,6 +143,106 @@ def test_workspace_that_is_not_connected_is_refused() -> None:
         git.status()
 
 
+FIELDS = {**BRANCH, "connectionId": SIGN_IN}
+
+
+def unconnected(*items: str) -> tuple[Tenant, GitWorkspace]:
+    """Return a tenant with a branch and a workspace that is not connected, and Git of that workspace."""
+    tenant = Tenant()
+    rows = [{"type": "Notebook", "displayName": name} for name in items]
+    place = tenant.workspace(items=rows)
+    put_connections(tenant.model, is_bound=False)
+    push(tenant.model, BRANCH, OLD)
+    return tenant, GitWorkspace(tenant.fabric, place, clock=tenant.clock, sleep=tenant.clock.advance)
+
+
+def link(tenant: Tenant, git: GitWorkspace) -> Any:
+    """Return the connection of the workspace as the simulator stores it."""
+    return tenant.stored(git.workspace_id).part(GitLink).link
+
+
+def posts(tenant: Tenant) -> list[str]:
+    """Return the last word of each call about Git that took effect."""
+    calls = [call for call in tenant.model.calls if call["method"] == "POST" and call["effect"]]
+    return [call["path"].rsplit("/", 1)[-1] for call in calls if "/git/" in call["path"]]
+
+
+def test_connect_and_disconnect_are_done_once() -> None:
+    """Repeated, they change nothing."""
+    tenant, git = unconnected()
+    assert (git.connect(FIELDS), git.connect(FIELDS)) == (True, False)
+    assert link(tenant, git).is_initialized
+    assert git.status().branch_head
+    assert (git.disconnect(), git.disconnect()) == (True, False)
+    assert link(tenant, git) is None
+    assert posts(tenant) == ["connect", "initializeConnection", "disconnect"]
+
+
+def test_connect_of_another_branch_is_refused() -> None:
+    """Nobody is disconnected."""
+    tenant, git = unconnected()
+    git.connect(FIELDS)
+    with pytest.raises(FabricConflictError, match="connected with another branchName: disconnect it first"):
+        git.connect({**FIELDS, "branchName": "other"})
+    assert link(tenant, git).details["branchName"] == "main"
+
+
+def test_connect_that_cannot_be_initialised_is_disconnected() -> None:
+    """Both sides have items, and the strategy does not say which count."""
+    tenant, git = unconnected("own")
+    with pytest.raises(FabricRefusedError, match="MissingInitializationPolicy"):
+        git.connect(FIELDS)
+    assert (posts(tenant), link(tenant, git)) == (["connect", "disconnect"], None)
+    assert git.connect({**FIELDS, "initializationStrategy": "PreferRemote"})
+
+
+@pytest.mark.parametrize("call", ["connect", "initializeConnection", "disconnect"])
+def test_call_whose_response_was_lost_is_found_and_sent_once(call: str) -> None:
+    tenant, git = unconnected()
+    rule = {"match": {"method": "POST", "path": f".*/git/{call}"}, "when": {"nth": 1}, "action": {"reset": "after"}}
+    assert control.handle(tenant.model, "POST", "/_sim/faults", {}, encoded([rule]))[0] == 200
+    assert git.connect(FIELDS)
+    assert git.disconnect()
+    assert posts(tenant) == ["connect", "initializeConnection", "disconnect"]
+
+
+def test_connect_that_somebody_else_was_before_is_refused() -> None:
+    """The response was lost, and the workspace is connected with another branch: nobody is disconnected."""
+    tenant, git = unconnected()
+    rule = {"match": {"method": "POST", "path": ".*/git/connect"}, "when": {"nth": 1}, "action": {"reset": "before"}}
+    assert control.handle(tenant.model, "POST", "/_sim/faults", {}, encoded([rule]))[0] == 200
+    other = {**BRANCH, "branchName": "other"}
+
+    def sleep(seconds: float) -> None:
+        tenant.clock.advance(seconds)
+        if link(tenant, git) is None:
+            push(tenant.model, other, OLD, git.workspace_id)
+
+    slow = GitWorkspace(tenant.fabric, git.workspace_id, clock=tenant.clock, sleep=sleep)
+    with pytest.raises(FabricConflictError, match="connected with another branchName"):
+        slow.connect(FIELDS)
+    assert link(tenant, git).details["branchName"] == "other"
+
+
+def test_connect_that_did_not_arrive_is_not_known_to_be_made() -> None:
+    tenant, git = unconnected()
+    rule = {"match": {"method": "POST", "path": ".*/git/connect"}, "action": {"reset": "before"}}
+    assert control.handle(tenant.model, "POST", "/_sim/faults", {}, encoded([rule]))[0] == 200
+    with pytest.raises(FabricAmbiguousError):
+        git.connect(FIELDS)
+    assert link(tenant, git) is None
+
+
+def test_connect_checks_its_fields_before_the_call() -> None:
+    tenant, git = unconnected()
+    with pytest.raises(InvalidInputError) as caught:
+        git.connect({"gitProviderType": "GitHub", "branch": "main"})
+    text = str(caught.value)
+    assert "connection.ownerName: is required with GitHub" in text
+    assert "connection.branch" in text
+    assert posts(tenant) == []
+
+
 def test_bad_input_is_a_problem() -> None:
     tenant, git = connected()
     with pytest.raises(InvalidInputError, match="workspace: must be the id"):
@@ -159,3 +260,8 @@ def test_scripts_have_the_same() -> None:
     assert scripted.commit("Script") == git.status().workspace_head
     assert CHANGED in "".join(in_branch(tenant).values())
     assert files("Notebook", "changed", CHANGED, "").keys() <= in_branch(tenant).keys()
+    put_connections(tenant.model, is_bound=False)
+    assert (scripted.disconnect(), scripted.connect({**FIELDS, "initializationStrategy": "PreferRemote"})) == (
+        True,
+        True,
+    )

@@ -31,7 +31,7 @@ def world() -> World:
     """Return a tenant with a workspace, a branch, another branch, and the connection that signs in to both."""
     made = World()
     control.seed(made.model, {"workspaces": [{"displayName": "sales", "roleAssignments": [own_role()]}]})
-    put_connections(made, is_bound=False)
+    put_connections(made.model, is_bound=False)
     other = {"gitProviderDetails": {**BRANCH, "branchName": "other"}}
     assert control.handle(made.model, "POST", "/_sim/git", {}, encoded(other))[0] == 200
     return made

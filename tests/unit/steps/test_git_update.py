@@ -45,7 +45,7 @@ def world(*, is_behind: bool = True) -> World:
     """Return a tenant with a workspace that is connected with a branch and behind it."""
     made = World(3)
     control.seed(made.model, {"workspaces": [{"displayName": "sales", "roleAssignments": [own_role()]}]})
-    put_connections(made, is_bound=False)
+    put_connections(made.model, is_bound=False)
     if is_behind:
         git_branches.put_behind(made.model, place(made).id, BRANCH)
     return made

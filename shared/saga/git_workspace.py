@@ -1,6 +1,6 @@
 """Git of one workspace, as a person or a script uses it outside a deployment: its status, a commit, and the connection.
 
-A commit is irreversible: the branch has it from then on, and no rollback takes it back. Disconnecting undoes a
+A commit is irreversible: the branch has it from then on, and no rollback takes it back. Disconnecting reverses a
 connection exactly, because connecting changes no item.
 """
 

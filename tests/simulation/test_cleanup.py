@@ -90,6 +90,26 @@ def test_cleanup_that_never_ends_is_cancelled_at_its_timeout() -> None:
     assert world.names() == {}
 
 
+@pytest.mark.parametrize("outcome", ["succeed", "fail"])
+def test_cleanup_waits_for_the_item_that_is_being_created_when_another_step_fails(outcome: str) -> None:
+    """The notebook was on its way, so nobody knew yet whether the job could run (seed 10000509)."""
+    world = World()
+    folder = {"id": "folder", "kind": "folder", "with": {"workspaceId": WORKSPACE, "displayName": "f"}}
+    made = cleanup(PASSES, folder)
+    made["steps"][3]["needs"] = ["folder"]
+    if outcome == "fail":
+        rule = {"match": {"method": "POST", "path": ".*/items"}, "when": {"nth": 1}, "action": {"operation": "fail"}}
+        world.model.faults.replace([rule])
+    world.submit(made)
+    assert world.run() == [DeploymentState.COMPENSATED]
+    book = [e for e in world.journal.audit("d") if e.subject == "step_00001"]
+    ball = next(e for e in world.journal.audit("d") if "Crystal" in e.reason)
+    assert book[1].after == StepState.SUBMITTED
+    assert book[1].at <= ball.at <= book[2].at
+    ran = outcome == "succeed"
+    assert (starts(world), step(world).state) == (int(ran), StepState.COMPENSATED if ran else StepState.SKIPPED)
+
+
 def test_cleanup_whose_item_was_not_created_is_skipped() -> None:
     """What it refers to must have succeeded."""
     world = World()

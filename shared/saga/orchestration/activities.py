@@ -134,6 +134,8 @@ def begin_compensation(services: Services, locks: Locks, deployment_id: str) -> 
             steps = services.journal.steps(deployment_id)
             if in_flight((s.record for s in steps), Direction.FORWARD):
                 return _view(services, deployment_id)
+            if always != cleanup.candidates(services, record, steps):
+                continue  # what one of them refers to failed while it was in flight
             if always:
                 cleanup.free(services, [s for s in steps if s.record.ordinal in always])
                 return _view(services, deployment_id)

@@ -14,6 +14,8 @@ from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import OnFailure, Origin, StepState
 from shared.saga.step.delivery import Services
 
+_MAY_SUCCEED = frozenset({StepState.SUCCEEDED, StepState.INTENT, StepState.SUBMITTED})
+
 
 def holds(record: DeploymentRecord, steps: Sequence[StepRecord]) -> bool:
     """Return True if a failed step holds its deployment."""
@@ -23,7 +25,8 @@ def holds(record: DeploymentRecord, steps: Sequence[StepRecord]) -> bool:
 
 
 def candidates(services: Services, record: DeploymentRecord, steps: Sequence[Versioned[StepRecord]]) -> set[int]:
-    """Return the ordinals of the steps of a failed deployment that still run."""
+    """Return the ordinals of the steps of a failed deployment that still run, or that may once nothing is in flight:
+    what they refer to has succeeded or is on its way."""
     rows = [step.record for step in steps]
     if record.is_abort_requested or record.origin is Origin.SCRIPT or holds(record, rows):
         return set()
@@ -33,7 +36,7 @@ def candidates(services: Services, record: DeploymentRecord, steps: Sequence[Ver
         for row in rows
         if row.is_always
         and row.state is StepState.PENDING
-        and all(states[o] is StepState.SUCCEEDED for o in services.payloads.load(row.refers_to).values())
+        and all(states[o] in _MAY_SUCCEED for o in services.payloads.load(row.refers_to).values())
     }
 
 

@@ -334,6 +334,21 @@ def test_begin_compensation_waits_for_steps_in_flight() -> None:
     assert progress_of(answer).take_ready() == [1]
 
 
+@pytest.mark.parametrize(("ends", "after"), [(S.SUCCEEDED, S.PENDING), (S.FAILED, S.SKIPPED)])
+def test_begin_compensation_leaves_a_job_that_runs_always_until_what_it_refers_to_has_ended(ends: S, after: S) -> None:
+    """The item of the job is being created when another step has failed: whether the job can run is not known yet."""
+    saga = SagaFixture()
+    saga.deployment(D.RUNNING, S.SUBMITTED, S.FAILED, S.PENDING)
+    refers_to = saga.services.payloads.store({"item": 0})
+    saga.change(2, is_always=True, refers_to=refers_to)
+    activities.begin_compensation(saga.services, saga.locks, "d")
+    assert saga.states()[2] is S.PENDING
+    saga.change(0, state=ends)
+    activities.begin_compensation(saga.services, saga.locks, "d")
+    assert saga.states()[2] is after
+    assert (2, "forward") in saga.sent() if after is S.PENDING else saga.header().state is D.COMPENSATING
+
+
 def test_begin_compensation_settles_steps_that_need_no_call() -> None:
     """Adopted steps, and steps that failed before a call, are compensated without a delivery; a repetition changes
     nothing."""

@@ -25,9 +25,11 @@ EXPECTED_SECONDS = 1.3
 _PATIENCE = timedelta(minutes=2)
 _BUSY_SECONDS = 1.0
 _AT_ONCE = 4
-"""Exports of a workspace that are under way or not yet used, because a process keeps their definitions in memory."""
+"""Exports that are under way or not yet used, because a process keeps their definitions in memory."""
 _KEPT = timedelta(seconds=30)
 """How long definitions are kept that nobody asks for."""
+_REMEMBERED = timedelta(hours=1)
+"""How long the exports of other workspaces are remembered, whose deployments may go on at the same time."""
 
 
 @dataclass
@@ -86,8 +88,10 @@ class Exports:
                     each.found = {}
             if sum(each.found is None or bool(each.found) for each in self._groups.values()) >= _AT_ONCE:
                 return None
-            others = {k: g for k, g in self._groups.items() if k[0] == key[0] and g.requested_at >= later_than}
-            self._groups = {**others, key: _Export(now)}  # those of earlier deployments are forgotten
+            # Those of earlier deployments are forgotten, and not those that deployments of other workspaces wait for.
+            since = {key[0]: later_than}
+            kept = {k: g for k, g in self._groups.items() if g.requested_at >= since.get(k[0], now - _REMEMBERED)}
+            self._groups = {**kept, key: _Export(now)}
             return self._groups[key]
 
     def _advance(self, group: _Export, fabric: Fabric, workspace_id: str, ids: Sequence[str]) -> float | None:

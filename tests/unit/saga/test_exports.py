@@ -22,7 +22,8 @@ class Tenant:
         self.answer, self.asked, self.running = answer, list[list[str]](), False
 
     def send(self, method: str, path: str, body: Any = None, query: Any = None) -> FabricReply:
-        assert (method, path, query) == ("POST", "/workspaces/w/items/bulkExportDefinitions", {"beta": "true"})
+        assert (method, path[:13], query) == ("POST", "/workspaces/w", {"beta": "true"})
+        assert path.endswith("/items/bulkExportDefinitions")
         self.asked.append([row["id"] for row in body["items"]])
         found = self.answer(self.asked[-1])
         if isinstance(found, Exception):
@@ -74,6 +75,20 @@ def test_export_from_before_the_deployment_is_not_used() -> None:
     clock.advance(5.0)
     assert settled(exports, tenant, clock, known[1], known) is not None
     assert len(tenant.asked) == 2
+
+
+def test_exports_of_two_workspaces_do_not_hinder_each_other() -> None:
+    """Two deployments take turns in one process, and each has its definitions after one export."""
+    clock, tenant, known = FakeClock(), Tenant(whole), ids(3)
+    exports, since = Exports(clock.now), clock.now()
+    fabric: Any = tenant
+    asking = [(place, item) for item in known for place in ("w1", "w2")]
+    for _ in range(20):
+        answers = [exports.definition(fabric, place, item, known, since) for place, item in asking]
+        assert None not in answers
+        asking = [each for each, answer in zip(asking, answers, strict=True) if isinstance(answer, float)]
+        clock.advance(1.0)
+    assert (asking, len(tenant.asked)) == ([], 2)
 
 
 def test_definition_is_returned_once() -> None:

@@ -41,6 +41,7 @@ def ready(row: StepRecord) -> StepRecord:
     """Return the row ready for delivery, with all its attempts and its whole timeout.
 
     The intent, the resource and the operation of a step that had started stay in the journal, and are looked for first.
+    The calls of an update are sent again: Fabric had accepted them, and what they began may have failed.
     A step that had not started begins as if for the first time.
     """
     started = row.state is StepState.FAILED and row.intent is not None and row.intent.action is not IntentAction.ADOPT
@@ -51,6 +52,7 @@ def ready(row: StepRecord) -> StepRecord:
         claim=None,
         error=None,
         outputs=None,
+        calls_done=0,
         wait_until=None,
         deadline_at=None,
         finished_at=None,
@@ -58,4 +60,4 @@ def ready(row: StepRecord) -> StepRecord:
     )
     if started:
         return fresh.replace(ambiguous=row.ambiguous or row.operation is not None)
-    return fresh.replace(started_at=None, intent=None, resource=None, operation=None, calls_done=0, ambiguous=False)
+    return fresh.replace(started_at=None, intent=None, resource=None, operation=None, ambiguous=False)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.fabric_simulator.jobs import Jobs
+from shared.domain.records import StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, OnFailure, StepState
 from tests.simulation.edges import WORKSPACE
 from tests.simulation.world import World
@@ -77,7 +78,8 @@ class JobsInSchedule:
                 yield f"{d} is {header.state.value}, and its job that runs always did not begin"
 
     def violations(self, ids: list[str]) -> Iterable[str]:
-        """Check that no job was started a second time unasked, and that none is left running."""
+        """Check that no job was started a second time unasked, and that none is left running without a word: with
+        rollback off, nobody tries again to stop the run of a paused capacity (seed 11003456)."""
         if not self.is_on:
             return
         jobs = [
@@ -92,7 +94,10 @@ class JobsInSchedule:
             if started[number] > 1 + resumed:
                 yield f"job {number} was started {started[number]} times, and {resumed} deployments were resumed"
         known = {
-            r.resource.id for d in ids for s in self.world.journal.steps(d) if (r := s.record).resource is not None
+            r.resource.id
+            for d in ids
+            for s in self.world.journal.steps(d)
+            if (r := s.record).resource is not None and not _says_that_it_runs(r)
         }
         yield from self._cleanups_left_out(ids)
         for job in jobs:
@@ -106,3 +111,7 @@ class JobsInSchedule:
                 found = [job for job in jobs if row.resource is not None and job.id == row.resource.id]
                 if is_good and any(job.outcome != "Completed" or job.over_at is None for job in found):
                     yield f"{d} succeeded, and its job ended as {found[0].outcome}"
+
+
+def _says_that_it_runs(row: StepRecord) -> bool:
+    return row.error is not None and "its run could not be stopped" in row.error.message

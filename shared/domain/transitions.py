@@ -33,7 +33,7 @@ STEP_TRANSITIONS: dict[tuple[S, S], str] = {
     (S.SUBMITTED, S.FAILED): "the operation failed, or is out of time",
     (S.SUCCEEDED, S.COMPENSATING): "the deployment is rolled back",
     (S.FAILED, S.COMPENSATING): "the deployment is rolled back; what the failed step created is looked for",
-    (S.FAILED, S.PENDING): "resumed by a person; it had not started",
+    (S.FAILED, S.PENDING): "resumed by a person; it had not started, or it runs when all others have ended",
     (S.FAILED, S.INTENT): "resumed by a person; what it created is looked for first",
     (S.SKIPPED, S.PENDING): "resumed by a person; it starts after all",
     (S.SUCCEEDED, S.COMPENSATED): "it was adopted, so it is left alone",

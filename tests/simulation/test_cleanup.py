@@ -29,7 +29,7 @@ def cleanup(code: str, *more: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {**manifest(code, copy.deepcopy(BALL), *more, when="always"), **changes}
 
 
-def refused(policy: EnginePolicy | None = None, **changes: Any) -> World:
+def refused(policy: EnginePolicy | None = None, code: str = PASSES, **changes: Any) -> World:
     """Return a world with a deployment whose lakehouse Fabric refuses until the faults are removed."""
     world = World(1, policy)
     body = {"errorCode": "InsufficientPrivileges", "message": "x"}
@@ -37,7 +37,7 @@ def refused(policy: EnginePolicy | None = None, **changes: Any) -> World:
     world.model.faults.replace([{"match": match, "action": {"status": 403, "body": body}}])
     lake = {"workspaceId": WORKSPACE, "displayName": "lake"}
     late = {"id": "lake", "kind": "lakehouse", "needs": ["book"], "with": lake}
-    world.submit({**manifest(PASSES, late, when="always"), **changes})
+    world.submit({**manifest(code, late, when="always"), **changes})
     return world
 
 
@@ -195,6 +195,18 @@ def test_cleanup_that_succeeded_before_the_resume_does_not_run_again() -> None:
     assert world.ask(Verb.RESUME).accepted
     assert world.run() == [DeploymentState.SUCCEEDED]
     assert starts(world) == 1
+
+
+def test_cleanup_that_failed_before_the_resume_runs_again_when_the_others_have_ended() -> None:
+    """With rollback off both had failed. The clean-up must not remove what the resumed step still uses."""
+    world = refused(EnginePolicy().under(FeatureFlags(rollback=False, retry_logic=True)), FAILS)
+    assert world.run() == [DeploymentState.FAILED]
+    assert (step(world).state, starts(world)) == (StepState.FAILED, 1)
+    world.model.faults.replace([])
+    assert world.ask(Verb.RESUME).accepted
+    assert world.run() == [DeploymentState.FAILED]
+    made = [c["path"].rsplit("/", 1)[-1] for c in world.model.calls if c["method"] == "POST" and c["effect"]]
+    assert made[-3:] == ["instances", "lakehouses", "instances"]
 
 
 def test_step_cannot_need_a_job_that_runs_always() -> None:

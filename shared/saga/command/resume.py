@@ -42,9 +42,12 @@ def ready(row: StepRecord) -> StepRecord:
 
     The intent, the resource and the operation of a step that had started stay in the journal, and are looked for first.
     The calls of an update are sent again: Fabric had accepted them, and what they began may have failed.
-    A step that had not started begins as if for the first time.
+    A step that had not started begins as if for the first time. So does one that ran although another step had failed,
+    because it runs when all others have ended; if its run may go on, it is looked for first all the same.
     """
     started = row.state is StepState.FAILED and row.intent is not None and row.intent.action is not IntentAction.ADOPT
+    if row.freed_at is not None and not row.ambiguous:
+        started = False
     fresh = row.replace(
         state=StepState.INTENT if started else StepState.PENDING,
         attempt=0,

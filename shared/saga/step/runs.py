@@ -138,12 +138,12 @@ def _until_shown(d: Delivery) -> Reschedule | None:
 
 
 def _noted(outcome: Settle, error: FabricError) -> Settle:
-    """Return the outcome with the reason why the run could not be stopped."""
+    """Return the outcome with the reason why the run could not be stopped: it may go on."""
     failed = outcome.changes.get("error")
     assert failed is not None  # noqa: S101 - a step that stops waiting fails
     why = "" if error.detail in failed.message else f": {error.detail}"
     message = f"{failed.message}; its run could not be stopped{why}"
-    return replace(outcome, changes={**outcome.changes, "error": replace(failed, message=message)})
+    return replace(outcome, changes={**outcome.changes, "error": replace(failed, message=message), "ambiguous": True})
 
 
 def check_stopped(d: Delivery, spec: JsonObject, found: Snapshot, calls: int) -> Reschedule | None:

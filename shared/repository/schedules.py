@@ -36,11 +36,18 @@ def schedules_in(text: str) -> tuple[Schedule, ...]:
     """Return the schedules of a rendered part. Raises ValueError with what is wrong in which entry."""
     rows = _rows(text)
     found = tuple(_read(rows))
-    keys = [comparable(each.configuration) for each in found]
+    keys = [_key(number, each) for number, each in enumerate(found, start=1)]
     twice = next((n for n, key in enumerate(keys, start=1) if key in keys[: n - 1]), 0)
     if twice:
         raise ValueError(f"entry {twice} starts the job at the same times as another entry; remove one of them")
     return found
+
+
+def _key(number: int, schedule: Schedule) -> str:
+    try:
+        return comparable(schedule.configuration)
+    except RecursionError:
+        raise ValueError(f"entry {number}: `configuration` has too many levels") from None
 
 
 def left_out(text: str) -> tuple[str, ...]:

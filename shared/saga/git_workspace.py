@@ -230,18 +230,19 @@ def _check(spec: JsonObject) -> None:
 
 
 def _chosen(status: GitStatus, items: Collection[str]) -> list[GitChange]:
-    """Return the changes of the workspace that are committed. Raises InvalidInputError for an item without one."""
+    """Return the changes of the workspace that are committed: of an item that was deleted and created again, both.
+    Raises InvalidInputError for an item without one."""
     own = [change for change in status.changes if change.in_workspace]
     if not items:
         return own
-    by_key = {change.key.casefold(): change for change in own}
-    unknown = [item for item in items if item.casefold() not in by_key]
+    wanted, known_keys = {item.casefold() for item in items}, {change.key.casefold() for change in own}
+    unknown = [item for item in items if item.casefold() not in known_keys]
     if unknown:
         known = git_changes.listed([change.key for change in own]) or "nothing"
         raise InvalidInputError(
             [Problem("item", f"'{item[:200]}' has not changed in the workspace; changed: {known}") for item in unknown]
         )
-    return [by_key[item.casefold()] for item in dict.fromkeys(items)]
+    return [change for change in own if change.key.casefold() in wanted]
 
 
 def _identifier(change: GitChange) -> JsonObject:

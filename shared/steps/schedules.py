@@ -160,7 +160,9 @@ def _seconds(value: Any) -> Any:
 
 
 def _body(row: JsonObject) -> JsonObject:
-    return {"enabled": row.get("enabled"), "configuration": row.get("configuration")}
+    """Return a schedule as it is sent, with the data that it gives to its jobs."""
+    data = {"executionData": row["executionData"]} if row.get("executionData") is not None else {}
+    return {"enabled": row.get("enabled"), "configuration": row.get("configuration"), **data}
 
 
 def path(workspace_id: str, item_id: str, item_type: str) -> str:

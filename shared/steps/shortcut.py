@@ -63,8 +63,8 @@ class ShortcutKind(ResourceKind):
         check_if_exists(spec, self.if_exists)
 
     def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
-        target = shortcuts.find(fabric, *_place(spec))
-        return None if target is None else Snapshot(_resource(spec), {"target": target})
+        shown = shortcuts.find(fabric, *_place(spec))
+        return None if shown is None else Snapshot(_resource(spec), shown)
 
     def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
         return [] if shortcuts.is_same_target(found.image["target"], spec["target"]) else ["target"]
@@ -112,7 +112,9 @@ class ShortcutKind(ResourceKind):
             return []
         if intent.action is IntentAction.CREATE:
             return [shortcuts.delete_call(*_place(spec))]
-        return [shortcuts.put_call(*_place(spec), (intent.before or {})["target"], replaces=True)]
+        before = intent.before or {}
+        old = before.get("transform")
+        return [shortcuts.put_call(*_place(spec), before["target"], replaces=True, transform=old)]
 
 
 def _place(spec: JsonObject) -> tuple[str, str, str, str]:

@@ -15,14 +15,15 @@ _CREATE, _REPLACE = {"shortcutConflictPolicy": "Abort"}, {"shortcutConflictPolic
 
 
 def find(fabric: Fabric, workspace_id: str, item_id: str, path: str, name: str) -> JsonObject | None:
-    """Return the destination of a shortcut, by type. None, after a successful list, proves its absence."""
+    """Return a shortcut's `target` by type, and its `transform` if it has one. None, after a successful list, proves
+    its absence."""
     place = path.strip("/")
     for row in fabric.list(_collection(workspace_id, item_id), {"parentPath": place}):
         if row.get("name") == name and str(row.get("path", "")).strip("/") == place:
             target = as_object(row.get("target"))
             if target is None:
                 raise FabricTransientError(f"Fabric's response has no target of {path}/{name}", call="GET shortcuts")
-            return {kind: value for kind, value in target.items() if kind in TARGETS}
+            return _shown(row, target)
     return None
 
 
@@ -34,8 +35,12 @@ def of_item(fabric: Fabric, workspace_id: str, item_id: str) -> Iterator[JsonObj
         if target is None or not row.get("name"):
             raise FabricTransientError(f"Fabric's response has no target of {row.get('name')}", call="GET shortcuts")
         shown: JsonObject = {"path": str(row.get("path", "")).strip("/"), "name": row["name"]}
-        shown["target"] = {kind: value for kind, value in target.items() if kind in TARGETS}
-        yield {**shown, "transform": row["transform"]} if as_object(row.get("transform")) else shown
+        yield {**shown, **_shown(row, target)}
+
+
+def _shown(row: JsonObject, target: JsonObject) -> JsonObject:
+    shown: JsonObject = {"target": {kind: value for kind, value in target.items() if kind in TARGETS}}
+    return {**shown, "transform": row["transform"]} if as_object(row.get("transform")) else shown
 
 
 def is_same_target(shown: JsonObject, wanted: JsonObject) -> bool:

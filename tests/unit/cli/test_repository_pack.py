@@ -257,6 +257,10 @@ def test_schedules_are_not_part_of_the_definition_and_come_last(folder: Path) ->
             '{"schedules": [%s, %s]}' % (('{"enabled": true, "configuration": {"type": "Daily"}}',) * 2),
             "entry 2 starts",
         ),
+        (
+            f'{{"schedules": [{{"enabled": true, "configuration": {{"type": "a", "x": {"[" * 999}{"]" * 999}}}}}]}}',
+            "entry 1: `configuration` has too many levels",
+        ),
     ],
 )
 def test_schedules_that_cannot_be_set_are_a_problem_with_their_file(folder: Path, content: str, what: str) -> None:

@@ -82,6 +82,18 @@ def test_commit_of_one_item_leaves_the_others() -> None:
         git.commit("Again", ["changed.Notebook"])
 
 
+def test_commit_of_an_item_that_was_created_again_takes_both_changes() -> None:
+    """Git shows the deletion of the old item and the new one under one name."""
+    tenant, git = connected()
+    old = tenant.item(git.workspace_id, "changed")
+    path = f"/workspaces/{git.workspace_id}/items"
+    tenant.fabric.send("DELETE", f"{path}/{old.id}")
+    tenant.fabric.send("POST", path, {"type": "Notebook", "displayName": "changed"})
+    assert [change.key for change in git.status().changes] == ["changed.Notebook"] * 2
+    assert git.commit("Again", items=["changed.Notebook"])
+    assert git.status().changes == ()
+
+
 def test_commit_of_nothing_sends_nothing() -> None:
     tenant, git = connected()
     assert git.commit("Nothing") == ""

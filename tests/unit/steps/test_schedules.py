@@ -59,6 +59,16 @@ def test_schedule_that_kept_its_id_gets_its_plan_back() -> None:
     assert calls([shown("old", FOUR)], [sent(FIVE)], [shown("old", FIVE)]) == [("PATCH", f"{PATH}/old", body)]
 
 
+def test_schedule_gets_the_data_of_its_jobs_back() -> None:
+    """A person's schedule that the update deleted starts its jobs with the same data when it is created again."""
+    data = {"parameters": {"day": "all"}}
+    old = {**shown("old", FOUR), "executionData": data}
+    body = {"enabled": True, "configuration": FOUR, "executionData": data}
+    assert calls([old], [], []) == [("POST", PATH, body)]
+    assert calls([old], [sent(FOUR)], [shown("new", FOUR)]) == [("PATCH", f"{PATH}/new", body)]
+    assert calls([old], [sent(FOUR)], [{**shown("new", FOUR), "executionData": data}]) == []
+
+
 def test_two_schedules_with_one_plan_are_two() -> None:
     before = [shown("a", FOUR), shown("b", FOUR, enabled=False)]
     body = {"enabled": False, "configuration": FOUR}

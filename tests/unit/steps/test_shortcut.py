@@ -63,6 +63,19 @@ def test_shortcut_gets_its_old_destination_back() -> None:
     assert held.shortcuts[("Files", "link")]["target"]["oneLake"]["path"] == "Files"
 
 
+def test_shortcut_gets_its_old_transform_back() -> None:
+    """A person's shortcut may have a transform, which a manifest cannot name; a rollback restores it too."""
+    t = Tenant()
+    spec, held = made(t)
+    t.create(KIND, {**spec, "target": {"oneLake": {**spec["target"]["oneLake"], "path": "Files"}}})
+    transform = {"type": "csvToDelta", "properties": {"delimiter": ","}}
+    held.shortcuts[("Files", "link")]["transform"] = transform
+    found, intent = t.image(KIND, spec)
+    t.send(KIND.apply(spec, intent))
+    t.compensate(KIND, spec, intent, found.resource)
+    assert held.shortcuts[("Files", "link")].get("transform") == transform
+
+
 @pytest.mark.parametrize(
     ("changes", "where"),
     [

@@ -33,7 +33,8 @@ def before_image(d: Delivery, kind: GatheringKind, spec: JsonObject) -> JsonObje
     answer = reading.answer(d)
     if isinstance(answer, Reschedule):
         return answer
-    so_far = None if d.is_resumed else as_object(spec.get(_SO_FAR))
+    # A resumed step has not started: what was read before may have changed since, and is read again.
+    so_far = as_object(spec.get(_SO_FAR)) if d.step.started_at is not None else None
     plain = without_pieces(spec)
     for _ in range(_PIECES):
         gathered = kind.gather(d.fabric, plain, so_far, answer)

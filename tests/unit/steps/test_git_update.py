@@ -12,6 +12,7 @@ from local.fabric_simulator.git_sync import GitLink
 from shared.domain.manifest import compile_manifest
 from shared.domain.records import Intent
 from shared.domain.states import DeploymentState, IntentAction
+from shared.saga.command.verbs import Verb
 from shared.saga.dry_run.changes import Action, StepChange, dry_run
 from shared.steps import KINDS, STEPS
 from shared.steps.definition_parts import PLATFORM
@@ -222,6 +223,29 @@ def test_commit_that_is_not_the_head_is_refused() -> None:
     [outputs] = [s.record.outputs for s in made.journal.steps("d2") if s.record.step_id == "update"]
     assert outputs is not None
     assert outputs["commit"] == head
+
+
+def test_resumed_update_reads_its_before_image_anew() -> None:
+    """While the deployment was held, the branch and an item of the workspace were changed. What had been read before
+    is not the before-image of the update that is made now."""
+    made = world()
+    match = {"method": "POST", "path": ".*/getDefinition"}
+    refusal = {"status": 403, "body": {"errorCode": "InsufficientPrivileges", "message": "x"}}
+    rules = [{"match": match, "when": {"nth": 2}, "action": refusal}]
+    assert control.handle(made.model, "POST", "/_sim/faults", {}, encoded(rules))[0] == 200
+    made.submit({**manifest(fails=True, conflictResolution="PreferRemote"), "onFailure": "hold"})
+    made.run(hours=1.0)
+    assert made.state() is DeploymentState.HELD
+    assert control.handle(made.model, "POST", "/_sim/faults", {}, encoded([]))[0] == 200
+    edit(made, "changed", "mine")
+    push(made.model, BRANCH, {"README.md": "more"})
+    before = contents(made)
+    assert made.ask(Verb.RESUME).accepted
+    made.run(hours=1.0)
+    assert len([c for c in made.model.calls if c["path"].endswith("updateFromGit") and c["effect"]]) == 1
+    assert made.ask(Verb.COMPENSATE).accepted
+    assert made.run() == [DeploymentState.COMPENSATED]
+    assert contents(made) == before
 
 
 def begun(made: World) -> tuple[dict[str, Any], Intent, Snapshot]:

@@ -315,11 +315,19 @@ class _Expansion:
         if row["type"] == ValueSetKind.type and row.get("valueSet"):
             spec["valueSet"] = row["valueSet"]
             yield self._action("/value-set", key, last, ValueSetKind, spec)
-        connections: list[str] = row.get("connections") or []
+        yield from self._bindings(key, last)
+
+    def _bindings(self, key: str, last: str) -> Iterator[Expanded]:
+        """Yield the steps that bind a semantic model, one after the other: two connections may be for one data source,
+        and only in the reverse order do their compensations restore its earlier binding."""
+        connections: list[str] = self._rows[key].get("connections") or []
+        spec: JsonObject = {"workspaceId": self._spec["workspaceId"], "itemId": self.output(last)}
+        before = last
         for number, connection in enumerate(connections, start=1):
-            bound = {name: spec[name] for name in ("workspaceId", "itemId")}
             kind = ConnectionBindingKind
-            yield self._action(f"/bind-{number}", key, last, kind, {**bound, "connectionId": connection})
+            step = self._action(f"/bind-{number}", key, before, kind, {**spec, "connectionId": connection})
+            before = step.suffix
+            yield step
 
     def _action(self, end: str, key: str, last: str, kind: type[_ActionKind], spec: JsonObject) -> Expanded:
         return Expanded(self.ids[key] + end, kind.name, spec, (last,), kind.outputs)

@@ -273,7 +273,10 @@ def test_schedules_that_cannot_be_set_are_a_problem_with_their_file(folder: Path
 
 
 def test_semantic_models_are_bound_to_the_connections_of_parameter_yml(folder: Path) -> None:
-    """One that no binding names gets the default; a binding without a model is a warning."""
+    """One that no binding names gets the default; a binding without a model is a warning.
+
+    Two connections may be for one data source, so their steps and compensations are in one order.
+    """
     file = folder / "workspace/parameter.yml"
     binding = f"""
 semantic_model_binding:
@@ -287,6 +290,7 @@ semantic_model_binding:
     bound = {step_id: step.spec["connectionId"] for step_id, step in found.items() if step.kind == "connection_binding"}
     assert bound == {"content/SemanticModel/Sales/bind-1": LINKED, "content/SemanticModel/Sales/bind-2": GUID}
     assert found["content/SemanticModel/Sales/bind-1"].needs == ("content/SemanticModel/Sales",)
+    assert found["content/SemanticModel/Sales/bind-2"].needs == ("content/SemanticModel/Sales/bind-1",)
     assert any("'Missing'" in each.message for each in warnings)
     file.write_text(file.read_text().replace("Sales, Missing", "Missing"))
     again = steps(packed(manifest(), folder, stored=StoredFiles()))

@@ -45,11 +45,16 @@ class GatheringKind(ResourceKind):
         """Return True if the update of this intent has been done. Raises FabricError."""
         raise NotImplementedError
 
+    def shown(self, fabric: Fabric, spec: JsonObject, intent: Intent) -> JsonObject:
+        """Return what the update has made, immediately after it was verified. Raises FabricError."""
+        raise NotImplementedError
+
     def survey(
         self, fabric: Fabric, spec: JsonObject, intent: Intent, answer: JsonObject | None
     ) -> JsonObject | OperationStarted:
         """Return what the update made and changed, as `Intent.made`; or the operation whose result shows it, which is
-        the `answer` of the next call. Raises FabricError, GuardError."""
+        the `answer` of the next call. The `made` of the given intent is what `shown` returned; None if the update
+        was never verified. Raises FabricError, GuardError."""
         raise NotImplementedError
 
     def created(self, spec: JsonObject, answer: JsonObject) -> Resource:

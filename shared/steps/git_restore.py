@@ -66,15 +66,23 @@ def _candidates(before: JsonObject, items: Iterable[JsonObject]) -> list[tuple[J
     ]
 
 
-def survey(fabric: Fabric, workspace_id: str, before: JsonObject, status: JsonObject) -> JsonObject:
+def added(before: JsonObject, items: Iterable[JsonObject]) -> list[str]:
+    """Return the ids of the items that the update may have created."""
+    return [item["id"] for _, item in _candidates(before, items)]
+
+
+def survey(
+    fabric: Fabric, workspace_id: str, before: JsonObject, status: JsonObject, known: Sequence[str] | None = None
+) -> JsonObject:
     """Return what the update created, what it changed that is still there, and the folders that it created for them.
 
     An item is the update's if Git's status links it with the logical id that the branch added, or if the status has
-    neither that logical id nor an uncommitted item of that id. Raises FabricError, and GuardError for an eventhouse
-    with databases of others.
+    neither that logical id nor an uncommitted item of that id. `known` are the ids of those that were there when the
+    update was verified: an item that came later is somebody else's, also if it was committed. Raises FabricError, and
+    GuardError for an eventhouse with databases of others.
     """
     items, folders = present(fabric, workspace_id)
-    candidates = _candidates(before, items)
+    candidates = [(row, item) for row, item in _candidates(before, items) if known is None or item["id"] in known]
     named = {identifier(change) for change in (changes(status) if candidates else ())}
     by_key = {key: item_id for key, item_id in named if key}
     loose = {item_id for _, item_id in named if item_id}

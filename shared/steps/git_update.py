@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from shared.domain.errors import FabricTransientError, InvalidInputError, Problem
 from shared.domain.fields import Fields, Words
-from shared.domain.json import JsonObject, as_object
+from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.names import same_name
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
@@ -180,6 +180,10 @@ class GitUpdateKind(GatheringKind):
         items, folders = git_restore.present(fabric, place)
         return Snapshot(resource, {"items": items, "folders": folders})
 
+    def shown(self, fabric: Fabric, spec: JsonObject, intent: Intent) -> JsonObject:
+        """Return the ids of the new items with the types and names of those that the branch added."""
+        return {"added": git_restore.added(intent.before or {}, git_restore.present(fabric, spec["workspaceId"])[0])}
+
     def survey(
         self, fabric: Fabric, spec: JsonObject, intent: Intent, answer: JsonObject | None
     ) -> JsonObject | OperationStarted:
@@ -189,7 +193,8 @@ class GitUpdateKind(GatheringKind):
             if isinstance(status, OperationStarted):
                 return status
             answer = status
-        return git_restore.survey(fabric, spec["workspaceId"], intent.before or {}, answer or {})
+        known = as_list((intent.made or {}).get("added"))
+        return git_restore.survey(fabric, spec["workspaceId"], intent.before or {}, answer or {}, known)
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         """Return the calls that restore the before-image; nothing was created by the step itself."""

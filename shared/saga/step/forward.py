@@ -323,6 +323,7 @@ def _verify(
     d.stage({"resource": resource})
     try:
         outputs = d.kind.verify(fabric or d.fabric, spec, resource, intent)
+        gathering.remember(d, spec, intent)
         reading = None if isinstance(d.kind, RunKind) else companions.remember(d, resource, intent)
     except NotYetError as error:
         if d.header.is_abort_requested:

@@ -21,6 +21,8 @@ from shared.steps.gathering_kind import GatheringKind
 
 _SO_FAR = "gathered"
 """The member of a stored spec that has the pieces of an incomplete before-image."""
+_SHOWN = "shown"
+"""The member of `Intent.made` that has what Fabric showed when the update was verified, until it is surveyed."""
 _PIECES = 50
 """Pieces that one delivery reads before it stores them."""
 
@@ -55,12 +57,13 @@ def without_pieces(spec: JsonObject) -> JsonObject:
 def surveyed(d: Delivery, kind: GatheringKind, spec: JsonObject, intent: Intent) -> Intent | Reschedule:
     """Return the intent with what its update made and changed, which is read once and stored; Reschedule while Fabric
     prepares it. Raises FabricError, GuardError."""
-    if intent.made is not None:
-        return replace(intent, made=d.services.payloads.load(intent.made))
+    intent = replace(intent, made=d.services.payloads.load(intent.made) if intent.made is not None else None)
+    if intent.made is not None and _SHOWN not in intent.made:
+        return intent
     answer = reading.answer(d)
     if isinstance(answer, Reschedule):
         return answer
-    found = kind.survey(d.fabric, spec, intent, answer)
+    found = kind.survey(d.fabric, spec, replace(intent, made=(intent.made or {}).get(_SHOWN)), answer)
     if isinstance(found, OperationStarted):
         started = operations.started(d, found, OperationPurpose.CAPTURE, "git status")
         return Reschedule(operations.first_delay(d, started.kind), changes={"operation": started})
@@ -68,6 +71,14 @@ def surveyed(d: Delivery, kind: GatheringKind, spec: JsonObject, intent: Intent)
     assert stored is not None  # noqa: S101 - a step without an intent has nothing to compensate
     d.write({"intent": replace(stored, made=d.services.payloads.store(found)), "operation": None})
     return replace(intent, made=found)
+
+
+def remember(d: Delivery, spec: JsonObject, intent: Intent) -> None:
+    """Stage what a verified update made, as Fabric shows it now. Raises FabricError."""
+    stored = d.step.intent
+    if isinstance(d.kind, GatheringKind) and stored is not None and intent.action is IntentAction.UPDATE:
+        made = d.services.payloads.store({_SHOWN: d.kind.shown(d.fabric, spec, intent)})
+        d.stage({"intent": replace(stored, made=made)})
 
 
 def is_done(d: Delivery, spec: JsonObject, intent: Intent) -> bool:

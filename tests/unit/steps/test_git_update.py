@@ -226,8 +226,8 @@ def test_commit_that_is_not_the_head_is_refused() -> None:
 
 
 def test_resumed_update_reads_its_before_image_anew() -> None:
-    """While the deployment was held, the branch and an item of the workspace were changed. What had been read before
-    is not the before-image of the update that is made now."""
+    """The branch and an item of the workspace were changed during the hold: the old pieces are not the before-image of
+    the update that is made now."""
     made = world()
     match = {"method": "POST", "path": ".*/getDefinition"}
     refusal = {"status": 403, "body": {"errorCode": "InsufficientPrivileges", "message": "x"}}
@@ -278,6 +278,20 @@ def test_item_of_a_stranger_with_the_name_of_an_added_one_stays() -> None:
     spec, intent, _ = begun(made)
     call(made, "POST", "/items", {"type": "Notebook", "displayName": "new"})
     assert surveyed(made, spec, intent) == []
+
+
+def test_item_of_a_stranger_that_was_committed_stays() -> None:
+    """Somebody deleted the item that the update had added, and committed another one of that name."""
+    made = world()
+    made.submit(manifest())
+    assert made.run() == [DeploymentState.SUCCEEDED]
+    [added] = [i.id for i in place(made).items.values() if i.name == "new"]
+    call(made, "DELETE", f"/items/{added}")
+    call(made, "POST", "/items", {"type": "Notebook", "displayName": "new"})
+    call(made, "POST", "/git/commitToGit", {"mode": "All", "comment": "mine"})
+    assert made.ask(Verb.RETIRE).accepted
+    assert made.run() == [DeploymentState.COMPENSATED]
+    assert [i.name for i in place(made).items.values() if i.name in ("new", "changed")] == ["changed", "new"]
 
 
 def test_added_item_is_the_updates_own() -> None:

@@ -58,6 +58,20 @@ def test_job_that_runs_always_runs_after_a_failure_and_before_the_rollback() -> 
     assert told.index("runs although another step has failed") < told.index("a step failed")
 
 
+def test_several_run_one_after_the_other_also_after_a_failure() -> None:
+    """In the order of the manifest, as after a success; that the first one fails is no obstacle."""
+    world = World()
+    made = cleanup(FAILS)
+    made["steps"].append({**copy.deepcopy(made["steps"][2]), "id": "second"})
+    world.submit(made)
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert starts(world) == 2
+    first, second = (step(world, step_id) for step_id in ("smoke", "second"))
+    assert first.finished_at is not None
+    assert second.freed_at is not None
+    assert second.freed_at >= first.finished_at
+
+
 def test_job_that_runs_always_runs_last_in_a_success() -> None:
     """It needs every other step, whatever the order of the manifest."""
     world = World()

@@ -137,7 +137,7 @@ def begin_compensation(services: Services, locks: Locks, deployment_id: str) -> 
             if always != cleanup.candidates(services, record, steps):
                 continue  # what one of them refers to failed while it was in flight
             if always:
-                cleanup.free(services, [s for s in steps if s.record.ordinal in always])
+                cleanup.free(services, next(s for s in steps if s.record.ordinal == min(always)))
                 return _view(services, deployment_id)
             if cleanup.holds(record, [s.record for s in steps]):
                 _hold(services, header)

@@ -40,9 +40,11 @@ def candidates(services: Services, record: DeploymentRecord, steps: Sequence[Ver
     }
 
 
-def free(services: Services, steps: Sequence[Versioned[StepRecord]]) -> None:
-    """Let these steps start, and send their messages. Raises ConflictError."""
-    now = services.clock.now()
-    reason = "runs although another step has failed"
-    services.journal.write_steps([Change(s, s.record.replace(freed_at=now), ENGINE, reason) for s in steps])
-    services.queue.send_all([StepMessage(s.record.deployment_id, s.record.ordinal, Direction.FORWARD) for s in steps])
+def free(services: Services, step: Versioned[StepRecord]) -> None:
+    """Let a step start, and send its message. Raises ConflictError.
+
+    Several run one after the other, in the order of the manifest: the next one is freed when this one has settled.
+    """
+    after, reason = step.record.replace(freed_at=services.clock.now()), "runs although another step has failed"
+    services.journal.write_step(Change(step, after, ENGINE, reason))
+    services.queue.send(StepMessage(after.deployment_id, after.ordinal, Direction.FORWARD))

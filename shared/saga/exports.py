@@ -28,6 +28,9 @@ _AT_ONCE = 4
 """Exports that are under way or not yet used, because a process keeps their definitions in memory."""
 _KEPT = timedelta(seconds=30)
 """How long definitions are kept that nobody asks for."""
+_FRESH = timedelta(minutes=5)
+"""The greatest age of an export: a held deployment goes on days later. It is more than `_PATIENCE`, so that an export
+without an end is given up and not requested again."""
 _REMEMBERED = timedelta(hours=1)
 """How long the exports of other workspaces are remembered, whose deployments may go on at the same time."""
 
@@ -63,7 +66,7 @@ class Exports:
         if item_id not in ids:
             return None
         number = ids.index(item_id) // TOGETHER
-        group = self._group((workspace_id, number), later_than)
+        group = self._group((workspace_id, number), max(later_than, self._now() - _FRESH))
         if group is None:
             return EXPECTED_SECONDS
         if not group.lock.acquire(blocking=False):

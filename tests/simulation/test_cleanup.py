@@ -59,7 +59,7 @@ def test_job_that_runs_always_runs_after_a_failure_and_before_the_rollback() -> 
 
 
 def test_several_run_one_after_the_other_also_after_a_failure() -> None:
-    """In the order of the manifest, as after a success; that the first one fails is no obstacle."""
+    """In the order of the manifest, as after a success; the second one runs although the first one fails."""
     world = World()
     made = cleanup(FAILS)
     made["steps"].append({**copy.deepcopy(made["steps"][2]), "id": "second"})

@@ -77,6 +77,16 @@ def test_export_from_before_the_deployment_is_not_used() -> None:
     assert len(tenant.asked) == 2
 
 
+def test_old_definition_proves_nothing() -> None:
+    """A deployment was held for a day, and somebody changed its items before the resume."""
+    clock, tenant, known = FakeClock(), Tenant(whole), ids(2)
+    exports, since = Exports(clock.now), clock.now()
+    assert settled(exports, tenant, clock, known[0], known, since) is not None
+    clock.advance(86_400.0)
+    assert settled(exports, tenant, clock, known[1], known, since) is not None
+    assert len(tenant.asked) == 2
+
+
 def test_exports_of_two_workspaces_do_not_hinder_each_other() -> None:
     """Two deployments take turns in one process, and each has its definitions after one export."""
     clock, tenant, known = FakeClock(), Tenant(whole), ids(3)

@@ -5,6 +5,7 @@ found whose text or key the part contains, also where one entry of parameter.yml
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
@@ -34,6 +35,9 @@ from shared.repository.model import (
 from shared.repository.model_json import to_json
 from shared.repository.parameter_model import FindEntry, KeyEntry, Parameters, Where
 from shared.repository.render import RenderError, render, text_of
+
+_JSON = (".json", ".ipynb", ".pbism")
+"""How the names of parts end that Fabric writes as JSON. Files of people, in `.resources/`, may be anything."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,7 @@ class _Compiler:
             return made_up(ref)
 
         try:
-            render(self._read(part.file), True, rules, value_of)
+            self._warn_of_json(part, render(self._read(part.file), True, rules, value_of).decode())
         except RenderError as error:
             self._problem(part, str(error))
         for rule in rules:
@@ -181,6 +185,22 @@ class _Compiler:
             edge = references.edge(item, ref, part, rules, self._repository)
             if edge is not None:
                 self._edges[edge] = None
+
+    def _warn_of_json(self, part: Part, text: str) -> None:
+        """Warn of a part that should be JSON and, with its replacements, is not.
+
+        A warning only: Fabric may read some types more leniently (comments, an empty file), and does not publish which.
+        """
+        inside = f"/{part.path}"
+        if not inside.endswith(_JSON) or "/.resources/" in inside or part.path == SHORTCUTS:
+            return
+        try:
+            json.loads(text.removeprefix("\ufeff"))
+        except ValueError as error:
+            what = f"is not JSON after its replacements: {error}; Fabric is likely to refuse the item"
+            self._warnings.append(Problem(self._place(part), what))
+        except RecursionError:
+            return  # valid so far, and too deep to say more
 
     def _filters(self, where: Where) -> Filters:
         """Return the filters with their patterns as the files that match; warn of what matches nothing."""
@@ -214,8 +234,10 @@ class _Compiler:
         return found
 
     def _problem(self, part: Part, message: str) -> None:
-        place = f"{self._name}/{part.file}" if self._name else part.file
-        self._problems.append(Problem(place, message))
+        self._problems.append(Problem(self._place(part), message))
+
+    def _place(self, part: Part) -> str:
+        return f"{self._name}/{part.file}" if self._name else part.file
 
 
 def _key_rule(entry: KeyEntry) -> KeyValue:

@@ -7,6 +7,7 @@ from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import IntentAction, StepState
 
 WIDTH = 44
+_LABEL = 40
 
 
 def clean(text: str, maximum: int = 500) -> str:
@@ -21,7 +22,7 @@ def timeline(header: DeploymentRecord, steps: Sequence[StepRecord]) -> list[str]
         return []
     zero = header.accepted_at
     span = max((max(moments) - zero).total_seconds(), 0.001)
-    maximum = max(len(clean(s.step_id, 40)) for s in steps)
+    maximum = max(len(_label(s.step_id)) for s in steps)
 
     def column(moment: datetime) -> int:
         return min(WIDTH - 1, max(0, int((moment - zero).total_seconds() / span * WIDTH)))
@@ -31,9 +32,15 @@ def timeline(header: DeploymentRecord, steps: Sequence[StepRecord]) -> list[str]
         bar = [" "] * WIDTH
         _draw(bar, step.started_at, step.finished_at, "=", column)
         _draw(bar, step.compensation_started_at, step.compensation_finished_at, "<", column)
-        label = f"{clean(step.step_id, 40):{maximum}}  {step.state.value:19}"
+        label = f"{_label(step.step_id):{maximum}}  {step.state.value:19}"
         lines.append(f"{label}  {''.join(bar)}  {_seconds(step)}{_note(step)}".rstrip())
     return lines
+
+
+def _label(step_id: str) -> str:
+    """Return an id for its column. A long one keeps its end, which tells the steps of one item apart."""
+    text = clean(step_id)
+    return text if len(text) <= _LABEL else f"...{text[3 - _LABEL :]}"
 
 
 def _moments(step: StepRecord) -> list[datetime]:

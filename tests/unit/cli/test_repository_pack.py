@@ -295,3 +295,25 @@ semantic_model_binding:
     file.write_text(file.read_text().replace("Sales, Missing", "Missing"))
     again = steps(packed(manifest(), folder, stored=StoredFiles()))
     assert again["content/SemanticModel/Sales/bind-1"].spec["connectionId"] == GUID
+
+
+def test_part_that_its_replacements_make_unreadable_is_named(folder: Path) -> None:
+    """The text is JSON in Git; a quote in the value of parameter.yml ends it. Files of people may be anything."""
+    pipeline = folder / "workspace" / "Ingest" / "Nightly.DataPipeline" / "pipeline-content.json"
+    pipeline.write_text('\ufeff{"properties": {"description": "dev"}}', encoding="utf-8")
+    resources = folder / "workspace" / "Ingest" / "Load orders.Notebook" / ".resources"
+    resources.mkdir()
+    (resources / "lines.json").write_text('{"a": 1}\n{"a": 2}\n', encoding="utf-8")
+
+    def warned() -> list[str]:
+        found = list[Problem]()
+        packed(manifest(), folder, stored=StoredFiles(), on_warning=found.append)
+        return [each.path for each in found if "is not JSON" in each.message]
+
+    assert warned() == []
+    rules = "find_replace:\n- {find_value: dev, replace_value: {PROD: 'the \"real\" one'}, item_type: DataPipeline}\n"
+    (folder / "workspace" / "parameter.yml").write_text(rules, encoding="utf-8")
+    assert warned() == ["workspace/Ingest/Nightly.DataPipeline/pipeline-content.json"]
+    (folder / "workspace" / "parameter.yml").unlink()
+    (folder / "workspace" / "Model" / "Sales.SemanticModel" / "definition.pbism").write_text("{,}", encoding="utf-8")
+    assert warned() == ["workspace/Model/Sales.SemanticModel/definition.pbism"]

@@ -193,3 +193,12 @@ def test_timeline_draws_every_step_within_its_width() -> None:
     assert len(rows) == 7
     assert all(row.count("=") + row.count("<") <= WIDTH for row in rows)
     assert timeline(header(), [step(0, StepState.PENDING)]) == []
+
+
+def test_timeline_shows_the_end_of_a_long_id() -> None:
+    """Steps of one item begin alike: shortcuts of a lakehouse differ in their last words only."""
+    long = [f"content/Lakehouse/sales/shortcut/Tables/{name}" for name in ("orders", "customers")]
+    done = {"started_at": START, "finished_at": START}
+    _, *rows = timeline(header(), [step(n, StepState.SUCCEEDED, step_id=each, **done) for n, each in enumerate(long)])
+    assert [row.split()[0][-9:] for row in rows] == ["es/orders", "customers"]
+    assert len({row.index("succeeded") for row in rows}) == 1

@@ -29,7 +29,10 @@ _REMEDIES: dict[str, str] = {
     "PrincipalNotFound": "Use the object id of a principal in this tenant (for an app: of its enterprise application). "
     + _SUBMIT_LATER,
     "InsufficientPrivileges": "Grant the identity the workspace role that the call needs.",
-    "PrincipalTypeNotSupported": "Fabric does not allow this for a service principal; use another identity.",
+    "PrincipalTypeNotSupported": "Fabric does not allow this for a service principal; use another identity. A step of "
+    "kind git_connection needs a connectionId.",
+    "MissingInitializationPolicy": "Give the step of kind git_connection an initializationStrategy; or, if other steps "
+    "of the deployment create the items in the workspace, let them need the git_update.",
     "InvalidInput": "Correct the field that Fabric names.",
     "ItemDisplayNameNotAvailableYet": "The name of a deleted item is reserved for some minutes; submit again later.",
     "WorkspaceNotConnectedToGit": "Connect the workspace with a branch first, for example by a step of kind "

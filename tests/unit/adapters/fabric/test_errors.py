@@ -161,6 +161,14 @@ def test_error_of_a_resource_that_may_be_new_says_so(code: str) -> None:
     assert "just now" in recorded(answer(400, {"errorCode": code})).remedy
 
 
+@pytest.mark.parametrize(
+    ("code", "field"),
+    [("MissingInitializationPolicy", "initializationStrategy"), ("PrincipalTypeNotSupported", "connectionId")],
+)
+def test_refused_connection_with_git_names_the_field_that_mends_it(code: str, field: str) -> None:
+    assert field in remedy(answer(400, {"errorCode": code}))
+
+
 def test_error_reads_every_shape_of_body() -> None:
     """Flat, nested under `error`, with details, or with headers only: code, message and request id are found."""
     flat = answer(400, {"errorCode": "C", "message": "m", "requestId": "r"})

@@ -105,6 +105,15 @@ def _git_root(directory: Path) -> Path | None:
     return next((each for each in (directory, *directory.parents) if (each / ".git").exists()), None)
 
 
+def _looks_like_item(file: str) -> str | None:
+    """Return the directory of a file that is called as Fabric calls the directory of an item; None if none is."""
+    directories = file.split("/")[:-1]
+    for depth, name in enumerate(directories, start=1):
+        if name.rpartition(".")[2] in ITEM_TYPES and "." in name:
+            return "/".join(directories[:depth])
+    return None
+
+
 class _Scan:
     """One scan: what has been seen of the listing so far."""
 
@@ -117,11 +126,15 @@ class _Scan:
 
     def repository(self) -> Repository:
         inside: dict[str, list[str]] = {directory: [] for directory in sorted(self._directories)}
+        nameless = set[str]()
         for file in self._listing.files:
             if (owner := self._owner(file)) is not None:
                 inside[owner].append(file)
             elif _base(file) == _OLD_FORMAT:
                 self._left_out.append(file)
+            elif (directory := _looks_like_item(file)) is not None:
+                nameless.add(directory)
+        self._left_out += [f"{directory}/ (it has no {PLATFORM})" for directory in nameless]
         self._left_out += [path for path in self._listing.left_out if self._owner(path) is not None]
         found = [item for directory, own in inside.items() if (item := self._item(directory, own)) is not None]
         return Repository(tuple(found), self._folders(found), tuple(sorted(self._left_out)))

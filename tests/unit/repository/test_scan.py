@@ -183,3 +183,13 @@ def test_configuration_names_paths_in_its_own_git_repository(tmp_path: Path) -> 
         scan.named_by(config, str(tmp_path / "two/ws"), is_directory=True)
     with pytest.raises(RefusedError, match="is not a directory"):
         scan.named_by(config, "ws/x", is_directory=True)
+
+
+def test_directory_called_as_an_item_without_platform_is_listed(tmp_path: Path) -> None:
+    """It is no item, as for fabric-cicd; but nothing is left out in silence."""
+    item(tmp_path, "A.Notebook", "Notebook", "A", NOTEBOOK)
+    for name in ("Code/B.Notebook/notebook-content.py", "Code/B.Notebook/more/x.py", "Code/readme.Notes/x.md"):
+        write(tmp_path / name, "x")
+    repository, problems = scanned(tmp_path)
+    assert ([each.key for each in repository.items], problems) == (["Notebook/A"], [])
+    assert repository.left_out == ("Code/B.Notebook/ (it has no .platform)",)

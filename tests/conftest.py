@@ -40,9 +40,9 @@ warm.prepare()
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Start three workers for each core: a test with a stack uses a third of a core, and waits for processes to start
+    """Start four workers for each core: a test with a stack uses a quarter of a core, and waits for processes to start
     and for time to pass."""
-    return min(MAX_WORKERS, 3 * (os.process_cpu_count() or 1))
+    return min(MAX_WORKERS, 4 * (os.process_cpu_count() or 1))
 
 
 @pytest.fixture(autouse=True)

@@ -131,17 +131,15 @@ def test_list_glance_counts_open_deployments_of_all_pages(tab: Page, serve: Serv
 def test_list_row_opens_in_another_tab(tab: Page, serve: Serving) -> None:
     """A row is a link as well: with Ctrl it opens in another tab, and this tab stays."""
     serve(scenes.world())
-    opened: list[Page] = []
-    tab.context.on("page", opened.append)
 
     def is_open() -> bool:
         # The browser drops a click if the row is drawn again between the press and the release.
         tab.get_by_role("link", name="supply-chain").first.click(modifiers=["Control"])
         tab.wait_for_timeout(500)
-        return bool(opened)
+        return len(tab.context.pages) > 1
 
     eventually(is_open)
-    opened[0].wait_for_url("**/dashboard#/deployments/*")
+    tab.context.pages[1].wait_for_url("**/dashboard#/deployments/*")
     assert tab.url.endswith("/dashboard")
 
 

@@ -10,13 +10,13 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from weakref import WeakKeyDictionary
 
 from shared.domain.errors import FabricError, FabricTransientError
 from shared.domain.json import JsonObject, as_list
 from shared.domain.polling import poll_delay_seconds
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.states import OperationState
+from shared.saga.per_client import PerClient
 
 TOGETHER = 50
 """Items of one export. An answer has at most 64 MiB (adapters/fabric/transport.py)."""
@@ -167,14 +167,9 @@ def _folders(path: str) -> list[str]:
     return ["/".join(pieces[:count]) for count in range(len(pieces) - 1, 0, -1)]
 
 
-_known: WeakKeyDictionary[Fabric, Exports] = WeakKeyDictionary()
-_lock = threading.Lock()
+_shared = PerClient(Exports)
 
 
 def exports_of(fabric: Fabric, now: Callable[[], datetime]) -> Exports:
     """Return the exports that all deliveries of one process share, which all use one client."""
-    with _lock:
-        found = _known.get(fabric)
-        if found is None:
-            found = _known[fabric] = Exports(now)
-        return found
+    return _shared.of(fabric, now)

@@ -11,11 +11,11 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from weakref import WeakKeyDictionary
 
 from shared.domain.errors import FabricTransientError
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric, FabricReply, OperationStatus
+from shared.saga.per_client import PerClient
 
 FIRST_LOOK_SECONDS = 5.0
 """The greatest age of a list that the first look of a step may use."""
@@ -177,15 +177,9 @@ class KnownFabric(DeliveryFabric):
         return iter(rows)
 
 
-_shared: WeakKeyDictionary[Fabric, SharedLists] = WeakKeyDictionary()
-"""The lists of each client. They do not refer to it, or it would be kept for ever."""
-_lock = threading.Lock()
+_shared = PerClient(SharedLists)
 
 
 def shared_by(fabric: Fabric, now: Callable[[], datetime]) -> SharedLists:
     """Return the lists that all deliveries of one process share, which all use one client."""
-    with _lock:
-        found = _shared.get(fabric)
-        if found is None:
-            found = _shared[fabric] = SharedLists(now)
-        return found
+    return _shared.of(fabric, now)

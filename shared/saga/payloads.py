@@ -25,6 +25,13 @@ class Payloads:
         # A row is ASCII: a character beyond it takes up to twelve there.
         if len(text) <= INLINE_CHARACTERS and len(json.dumps(value, separators=(",", ":"))) <= INLINE_CHARACTERS:
             return value
+        return self._put(text)
+
+    def store_apart(self, value: JsonObject) -> JsonObject:
+        """Store the value in a blob, however small it is, and return the reference."""
+        return self._put(canonical(value))
+
+    def _put(self, text: str) -> JsonObject:
         return {_REFERENCE: self.blobs.put(text.encode("utf-8", "surrogatepass"))}
 
     def read(self, digest: str) -> bytes:

@@ -17,27 +17,36 @@ from shared.steps.kind import IfExists, ResourceKind, Snapshot
 
 @dataclass(frozen=True)
 class Gathered:
-    """A before-image as far as it has been read, and the operation whose result is read next, if Fabric began one."""
+    """The result of one read: the image without its pieces, its next piece by name, and the operation whose result is
+    read next, if Fabric began one. `image` is None until its first piece can be read."""
 
-    image: JsonObject
+    image: JsonObject | None = None
+    piece: tuple[str, JsonObject] | None = None
     is_complete: bool = False
     operation: OperationStarted | None = None
     operation_kind: str = ""
 
 
 class GatheringKind(ResourceKind):
-    """A kind whose step updates many resources. Its own resource exists before the step, or the step fails."""
+    """A kind whose step updates many resources. Its own resource exists before the step, or the step fails.
+
+    `pieces` is the member of its before-image that has the pieces by name. The engine stores each of them by itself:
+    in its place, the before-image of an intent has a reference, and so may a member of a call's body. The engine
+    replaces that when it sends the call.
+    """
 
     if_exists = IfExists.UPDATE
+    pieces = ""
 
     def absent(self, spec: JsonObject) -> str:
         """Return why there is nothing to update, and what to do, when `find` returns None."""
         raise NotImplementedError
 
     def gather(
-        self, fabric: Fabric, spec: JsonObject, so_far: JsonObject | None, answer: JsonObject | None
+        self, fabric: Fabric, spec: JsonObject, image: JsonObject | None, count: int, answer: JsonObject | None
     ) -> Gathered:
-        """Read the next piece of the before-image. `answer` is the result of the operation that the last call returned;
+        """Read the next piece of the before-image. `image` is what an earlier call returned, None at first, and `count`
+        the number of pieces that were read since. `answer` is the result of the operation that the last call returned;
         None without one, or if it failed and its piece is read again. Raises FabricError, InvalidInputError."""
         raise NotImplementedError
 

@@ -36,9 +36,9 @@ def present(fabric: Fabric, workspace_id: str) -> tuple[list[JsonObject], list[J
     return items, [{"id": row["id"], "parent": row.get("parentFolderId") or ""} for row in rows]
 
 
-def unread(image: JsonObject) -> list[str]:
-    """Return the ids of the items whose definition is not in a before-image yet."""
-    return [row["id"] for row in image["rows"] if row["id"] and row["id"] not in image["definitions"]]
+def to_read(image: JsonObject) -> list[str]:
+    """Return the ids of the items whose definitions a before-image contains, in the order in which they are read."""
+    return list(dict.fromkeys(row["id"] for row in image["rows"] if row["id"]))
 
 
 def needs_status(fabric: Fabric, workspace_id: str, before: JsonObject) -> bool:

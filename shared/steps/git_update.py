@@ -43,6 +43,7 @@ class GitUpdateKind(GatheringKind):
     about = "An update of a connected workspace from Git, to the head of its branch."
     outputs = frozenset({"workspaceId", "commit", "previousCommit"})
     keys = ("workspaceId",)
+    pieces = "definitions"
     tracks = ""
     tracked_fields: Mapping[str, str] = {}
 
@@ -103,26 +104,28 @@ class GitUpdateKind(GatheringKind):
         return Details(tuple(files), (), "exact" if is_exact else "lossy")
 
     def gather(
-        self, fabric: Fabric, spec: JsonObject, so_far: JsonObject | None, answer: JsonObject | None
+        self, fabric: Fabric, spec: JsonObject, image: JsonObject | None, count: int, answer: JsonObject | None
     ) -> Gathered:
         """Read the status of Git, and then the definition of each item that the update changes or deletes."""
-        if so_far is None or "rows" not in so_far:
+        if image is None:
             status = answer if answer is not None else _status(fabric, spec["workspaceId"])
             if isinstance(status, OperationStarted):
-                return Gathered({}, operation=status, operation_kind=_STATUS)
-            return _if_complete(self._begun(fabric, spec, status))
-        item_id: str = git_restore.unread(so_far)[0]
+                return Gathered(operation=status, operation_kind=_STATUS)
+            begun = self._begun(fabric, spec, status)
+            return Gathered(begun, is_complete=not git_restore.to_read(begun))
+        wanted = git_restore.to_read(image)
+        item_id = wanted[count]
         if answer is None:
             path = f"/workspaces/{spec['workspaceId']}/items/{item_id}/getDefinition"
             reply = fabric.send("POST", path)  # changes nothing, so it needs no intent
             if reply.operation is not None:
-                return Gathered(so_far, operation=reply.operation, operation_kind="getDefinition")
+                return Gathered(image, operation=reply.operation, operation_kind="getDefinition")
             answer = reply.body or {}
         definition = as_object(answer.get("definition")) or {}
         if not can_be_restored(definition):
             message = f"Fabric does not return the complete definition of item {item_id}, so it could not be restored"
             raise NoBeforeImageError(message, call="getDefinition")
-        return _if_complete({**so_far, "definitions": {**so_far["definitions"], item_id: definition}})
+        return Gathered(image, (item_id, definition), is_complete=count + 1 == len(wanted))
 
     def _begun(self, fabric: Fabric, spec: JsonObject, status: JsonObject) -> JsonObject:
         """Return the image without definitions. Raises InvalidInputError for an update that may not be made."""
@@ -137,7 +140,7 @@ class GitUpdateKind(GatheringKind):
         rows = git_changes.affected(status, items, str(spec.get("conflictResolution") or ""))
         git_changes.check_data(rows, spec.get("allowDataLoss") or [])
         ids = [row["id"] for row in items]
-        image: JsonObject = {"head": head, "commit": commit, "rows": rows, "ids": ids, "definitions": {}}
+        image: JsonObject = {"head": head, "commit": commit, "rows": rows, "ids": ids}
         return {**image, "folders": [row["id"] for row in folders]}
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
@@ -211,10 +214,6 @@ def _head(shown: JsonObject) -> str:
 def _status(fabric: Fabric, workspace_id: str) -> JsonObject | OperationStarted:
     reply = fabric.send("GET", f"{git_path(workspace_id)}/status")
     return reply.operation if reply.operation is not None else reply.body or {}
-
-
-def _if_complete(image: JsonObject) -> Gathered:
-    return Gathered(image, is_complete=not git_restore.unread(image))
 
 
 def _is_same(row: JsonObject, item: JsonObject) -> bool:

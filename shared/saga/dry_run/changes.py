@@ -295,14 +295,16 @@ class _Run:
         return image
 
     def _gathered(self, kind: GatheringKind, spec: JsonObject) -> JsonObject | str:
-        """Return a before-image that takes several reads, or why Fabric does not show it."""
-        so_far: JsonObject | None = None
+        """Return a before-image that takes several reads, without its pieces; or why Fabric does not show a piece."""
+        image: JsonObject | None = None
         answer: JsonObject | None = None
+        count = 0
         while True:
-            gathered = kind.gather(self.fabric, spec, so_far, answer)
-            if gathered.is_complete:
-                return gathered.image
-            so_far, answer = gathered.image, None
+            gathered = kind.gather(self.fabric, spec, image, count, answer)
+            image, answer = gathered.image, None
+            count += 0 if gathered.piece is None else 1
+            if image is not None and gathered.is_complete:
+                return image
             if gathered.operation is not None:
                 answer, failed = self._captured(gathered.operation)
                 if answer is None:

@@ -190,7 +190,7 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: JsonObject) -> Att
             continue
         d.prove_claim()
         try:
-            reply = _sent(d, call, found.resource.parent_id or "", moved)
+            reply = _sent(d, gathering.filled(d, call), found.resource.parent_id or "", moved)
         except FabricNotFoundError:
             if not call.may_be_done:
                 raise

@@ -1,13 +1,14 @@
 """The before-image of an update of many resources: many reads one after the other, over several deliveries.
 
     gather ──┬─ another piece ─ gather ─ ...
-             ├─ operation: the pieces so far are stored with the spec ─ look ─ ... ─ gather
+             ├─ operation: the pieces so far are stored (pieces.py) ─ look ─ ... ─ gather
              └─ complete: the image
 
 Reading changes nothing, so an operation that failed, or that Fabric has forgotten, is requested again.
 """
 
 from dataclasses import replace
+from typing import Any
 
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import OperationStarted
@@ -17,10 +18,12 @@ from shared.saga.step import before_image as reading
 from shared.saga.step import giving_up, operations
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Reschedule
+from shared.saga.step.pieces import Pieces
 from shared.steps.gathering_kind import GatheringKind
+from shared.steps.kind import Call
 
 _SO_FAR = "gathered"
-"""The member of a stored spec that has the pieces of an incomplete before-image."""
+"""The member of a stored spec that leads to the pieces of an incomplete before-image (pieces.py)."""
 _SHOWN = "shown"
 """The member of `Intent.made` that has what Fabric showed when the update was verified, until it is surveyed."""
 _PIECES = 50
@@ -28,7 +31,8 @@ _PIECES = 50
 
 
 def before_image(d: Delivery, kind: GatheringKind, spec: JsonObject) -> JsonObject | Reschedule:
-    """Return the before-image; Reschedule if Fabric is still preparing a piece of it, or if there are many.
+    """Return the before-image, with references to its pieces; Reschedule if Fabric is still preparing one of them, or
+    if there are many.
 
     Raises FabricError, InvalidInputError.
     """
@@ -36,17 +40,36 @@ def before_image(d: Delivery, kind: GatheringKind, spec: JsonObject) -> JsonObje
     if isinstance(answer, Reschedule):
         return answer
     # A resumed step has not started: what was read before may have changed since, and is read again.
-    so_far = as_object(spec.get(_SO_FAR)) if d.step.started_at is not None else None
-    plain = without_pieces(spec)
+    stored = as_object(spec.get(_SO_FAR)) if d.step.started_at is not None else None
+    payloads, plain, so_far = d.services.payloads, without_pieces(spec), Pieces.from_json(stored)
+    if stored and so_far.rest is None:
+        answer = None  # the answer continues what is read again
+    image = so_far.image(payloads)
     for _ in range(_PIECES):
-        gathered = kind.gather(d.fabric, plain, so_far, answer)
-        if gathered.is_complete:
-            return gathered.image
-        so_far, answer = gathered.image, None
+        gathered = kind.gather(d.fabric, plain, image, so_far.count, answer)
+        image, answer = gathered.image, None
+        if image is not None:
+            so_far = so_far.begun(payloads, image)
+        if gathered.piece is not None:
+            so_far = so_far.added(payloads, *gathered.piece)
+        if image is not None and gathered.is_complete:
+            return {**image, kind.pieces: so_far.references(payloads)}
         if gathered.operation is not None:
             waiting = reading.awaited(d, gathered.operation, gathered.operation_kind)
             return replace(waiting, changes={**waiting.changes, **_kept(d, plain, so_far)})
-    return Reschedule(1.0, changes={"operation": None, **_kept(d, plain, so_far or {}), **giving_up.started(d)})
+    return Reschedule(1.0, changes={"operation": None, **_kept(d, plain, so_far), **giving_up.started(d)})
+
+
+def filled(d: Delivery, call: Call) -> Call:
+    """Return a call of a compensation with the pieces that its body refers to. Raises StorageUnavailableError."""
+    if not isinstance(d.kind, GatheringKind) or call.body is None:
+        return call
+    return replace(call, body={name: _loaded(d, value) for name, value in call.body.items()})
+
+
+def _loaded(d: Delivery, value: Any) -> Any:
+    found = as_object(value)
+    return value if found is None else d.services.payloads.load(found)
 
 
 def without_pieces(spec: JsonObject) -> JsonObject:
@@ -88,5 +111,5 @@ def is_done(d: Delivery, spec: JsonObject, intent: Intent) -> bool:
     return d.kind.took_effect(d.fabric, spec, intent)
 
 
-def _kept(d: Delivery, spec: JsonObject, so_far: JsonObject) -> StepChanges:
-    return {"spec": d.services.payloads.store({**spec, _SO_FAR: so_far}), "refers_to": {}}
+def _kept(d: Delivery, spec: JsonObject, so_far: Pieces) -> StepChanges:
+    return {"spec": d.services.payloads.store({**spec, _SO_FAR: so_far.to_json()}), "refers_to": {}}

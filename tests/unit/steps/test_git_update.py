@@ -253,13 +253,15 @@ def begun(made: World) -> tuple[dict[str, Any], Intent, Snapshot]:
     spec = {"workspaceId": place(made).id}
     found = KIND.find(made.services.fabric, spec)
     assert found is not None
-    gathered = KIND.gather(made.services.fabric, spec, None, None)
+    gathered, pieces = KIND.gather(made.services.fabric, spec, None, 0, None), dict[str, Any]()
     while not gathered.is_complete:
         answer = None
         if gathered.operation is not None:
             answer = made.services.fabric.result(gathered.operation.id, gathered.operation.location)
-        gathered = KIND.gather(made.services.fabric, spec, gathered.image, answer)
-    return spec, Intent(IntentAction.UPDATE, MARKER, gathered.image, found.resource.id), found
+        gathered = KIND.gather(made.services.fabric, spec, gathered.image, len(pieces), answer)
+        pieces |= dict([gathered.piece] if gathered.piece is not None else [])
+    before = {**(gathered.image or {}), KIND.pieces: pieces}
+    return spec, Intent(IntentAction.UPDATE, MARKER, before, found.resource.id), found
 
 
 def surveyed(made: World, spec: dict[str, Any], intent: Intent) -> list[str]:

@@ -5,6 +5,7 @@ one is skipped, and only items that a deployment created can count as orphans. A
 that it names is looked up in Fabric.
 """
 
+import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -12,9 +13,9 @@ from datetime import datetime
 from weakref import WeakKeyDictionary
 
 from shared.domain.errors import InvalidInputError, Problem
-from shared.domain.json import JsonObject
+from shared.domain.json import JsonObject, canonical
 from shared.domain.ports import DeployedItem, DeployedItems
-from shared.domain.ports.deployed import identity_of
+from shared.domain.ports.deployed import SCHEDULES, identity_of
 from shared.domain.record_json import dump, load
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DeploymentState, StepState
@@ -22,6 +23,7 @@ from shared.steps.item_schedules import ItemSchedulesKind
 from shared.steps.orphans import OrphansKind
 from shared.steps.repository_item import RepositoryItemKind
 from shared.steps.repository_shortcuts import RemovedShortcutsKind, RepositoryShortcutKind
+from shared.steps.schedules import ids_after
 
 _NOTED = frozenset(
     {RepositoryItemKind.name, RepositoryShortcutKind.name, RemovedShortcutsKind.name, ItemSchedulesKind.name}
@@ -176,6 +178,7 @@ def _write(notes: DeployedItems, header: DeploymentRecord, rows: list[StepRecord
         stored = {note.identity: note for note in notes.of_workspace(workspace_id)}
         fresh = [note for (place, _), note in found.items() if place == workspace_id]
         fresh += _given_up(header, stored, removed.get(workspace_id, set()) - {note.identity for note in fresh})
+        fresh += _renewed(header, rows, stored, {note.identity for note in fresh})
         notes.put([_after(note, stored.get(note.identity)) for note in fresh])
 
 
@@ -197,6 +200,24 @@ def _given_up(
     return [
         replace(note, is_own=False, deployment_id=header.deployment_id, accepted_at=header.accepted_at) for note in old
     ]
+
+
+def _renewed(
+    header: DeploymentRecord, rows: Iterable[StepRecord], stored: Mapping[str, DeployedItem], written: set[str]
+) -> list[DeployedItem]:
+    """Return the notes on schedules that have other ids now, because Fabric deleted them with the definition of their
+    item and the deployment made them again: without the new ids, nothing would prove that they are ours."""
+    found: list[DeployedItem] = []
+    for row in rows:
+        outputs = row.outputs or {}
+        new = ids_after(outputs.get("renewed"))
+        for note in stored.values() if new else ():
+            if (note.type, note.item_id) != (SCHEDULES, outputs["id"]) or note.identity in written:
+                continue
+            own = [{**each, "id": new.get(each["id"], each["id"])} for each in json.loads(note.sent)]
+            at = header.accepted_at
+            found.append(replace(note, sent=canonical(own), deployment_id=header.deployment_id, accepted_at=at))
+    return found
 
 
 def _after(note: DeployedItem, before: DeployedItem | None) -> DeployedItem:

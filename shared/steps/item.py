@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +30,7 @@ from shared.steps.marker import check_description, keep_marker, with_marker
 
 _PART = {"path": "notebook-content.py", "text": "print('sales')"}
 _GIVEN_BY_FOLDER = ("type", "displayName", "description", "definition", "creationPayload", "ifExists")
+_UPDATES = "updateDefinition"
 
 
 def _is_type(types: frozenset[str]) -> JsonObject:
@@ -190,6 +191,20 @@ class ItemKind(items.InWorkspace):
             return [Call("POST", items.items_path(spec), f"create {spec['type']}", body)]
         return _update_calls(spec, intent.before or {}, intent.before_id or "")
 
+    def calls(self, fabric: Fabric, spec: JsonObject, intent: Intent) -> Iterable[Call]:
+        """Yield the calls of `apply` and then, after a definition that does not say which schedules there are, those
+        that make the schedules again that Fabric has deleted with it. Raises FabricError."""
+        calls = self.apply(spec, intent)
+        yield from calls
+        has_new = any(call.operation_kind == _UPDATES for call in calls)
+        if intent.action is IntentAction.UPDATE and has_new and not schedules.has_part(spec["definition"]):
+            at = (spec["workspaceId"], intent.before_id or "", self.item_type(spec))
+            yield from schedules.kept(fabric, *at, intent.before or {}, is_on=self.starts_jobs(spec))
+
+    def starts_jobs(self, spec: JsonObject) -> bool:
+        """Return True if schedules may be on when the update is done; False if a later step switches them on."""
+        return True
+
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
         """Check the type and, unless it was adopted, the description.
 
@@ -254,7 +269,7 @@ def _update_calls(spec: JsonObject, before: JsonObject, item_id: str) -> list[Ca
 
 def _update_definition(spec: JsonObject, item_id: str, definition: JsonObject) -> Call:
     path = f"{items.items_path(spec)}/{item_id}/updateDefinition"
-    return Call("POST", path, "updateDefinition", {"definition": definition})
+    return Call("POST", path, _UPDATES, {"definition": definition})
 
 
 def can_be_restored(definition: JsonObject) -> bool:

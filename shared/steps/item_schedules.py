@@ -41,7 +41,7 @@ class ItemSchedulesKind(ResourceKind):
     def check(self, spec: Fields) -> None:
         spec.guid("workspaceId", required=True)
         spec.guid("itemId", required=True)
-        for name in ("displayName", "type", "identity", "template", "refs", "off", "wanted", "own"):
+        for name in ("displayName", "type", "identity", "template", "refs", "off", "renewed", "wanted", "own"):
             spec.raw(name)
 
     def prepare(self, fabric: Fabric, spec: JsonObject, recall: Recall) -> JsonObject:
@@ -58,7 +58,12 @@ class ItemSchedulesKind(ResourceKind):
         known = recall.of_item(spec["workspaceId"], "", f"{SCHEDULES}/{spec['identity']}") or {}
         is_same_item = str(known.get("id", "")).lower() == spec["itemId"].lower()
         own: list[JsonObject] = json.loads(known["sent"]) if is_same_item else []
-        return {**kept, "wanted": [vars(each) for each in wanted], "own": own}
+        new = schedules.ids_after(spec.get("renewed"))
+        return {
+            **kept,
+            "wanted": [vars(each) for each in wanted],
+            "own": [{**each, "id": new.get(each["id"], each["id"])} for each in own],
+        }
 
     def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
         rows = schedules.of_item(fabric, spec["workspaceId"], spec["itemId"], spec["type"])

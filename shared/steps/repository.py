@@ -279,6 +279,7 @@ class _Expansion:
                 "template": (held or {}).get("template"),
                 "refs": [self.value(each) for each in (held or {}).get("refs") or ()],
                 "off": self.output(node, "switchedOff"),
+                "renewed": self.output(node, "renewed"),
             }
             needs = tuple(dict.fromkeys([node, *last]))
             yield Expanded(self.ids[key] + "/schedules", ItemSchedulesKind.name, spec, needs, ItemSchedulesKind.outputs)

@@ -56,7 +56,10 @@ class RepositoryItemKind(ItemKind):
     packs = ""
     if_exists = IfExists.UPDATE
     outputs = frozenset(
-        {"id", "displayName", "workspaceId", "type", "created", "changed", "switchedOff", *OUTPUT_OF.values()}
+        {
+            *("id", "displayName", "workspaceId", "type", "created", "changed", "switchedOff", "renewed"),
+            *OUTPUT_OF.values(),
+        }
     )
     keys = ("workspaceId", "type", "displayName")
     is_found_by_marker = True
@@ -188,6 +191,9 @@ class RepositoryItemKind(ItemKind):
             calls.append(self.definition_call(spec, item_id, spec["definition"]))
         return calls + _metadata_calls(spec, item_id, changed, _wanted(spec, before))
 
+    def starts_jobs(self, spec: JsonObject) -> bool:
+        return not spec.get("hasSchedules")
+
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
         """Check in the list of items that it has its type, name, folder and description, and return the outputs."""
         found = self.locate(fabric, spec, resource)
@@ -206,7 +212,7 @@ class RepositoryItemKind(ItemKind):
             "changed": intent.action is not IntentAction.ADOPT,
             "identity": identity_of(spec.get("logicalId") or "", spec["type"], spec["displayName"]),
             "isOwn": intent.action is IntentAction.CREATE or _is_own(spec, resource),
-            **({"switchedOff": _switched_off(intent)} if spec.get("hasSchedules") else {}),
+            **_schedules_after(fabric, spec, resource, intent),
             **({"sent": spec["sent"]} if "sent" in spec else {}),
             **lookups.ready(fabric, spec["workspaceId"], found.resource, spec.get("ready") or ()),
         }
@@ -251,10 +257,20 @@ def _switched(spec: JsonObject, item_id: str, before: JsonObject) -> list[Call]:
     return schedules.switched(spec["workspaceId"], item_id, spec["type"], rows, is_on=False)
 
 
-def _switched_off(intent: Intent) -> str:
-    """Return the ids of the schedules that the update switched off, with spaces between them."""
-    rows: list[JsonObject] = (intent.before or {}).get("schedules") or []
-    return " ".join(str(row["id"]) for row in rows if row.get("enabled") is True and "configuration" in row)
+def _schedules_after(fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
+    """Return the outputs about the schedules of a changed item: the ids of those that the update switched off, if a
+    later step switches them on; and `old>new` for those that Fabric deleted and that were made again. With spaces
+    between them. Raises FabricError."""
+    before = intent.before or {}
+    new: dict[str, str] = {}
+    rows: list[JsonObject] = before.get("schedules") or []
+    if rows and intent.action is IntentAction.UPDATE:
+        new = schedules.renewed(before, schedules.of_item(fabric, spec["workspaceId"], resource.id, spec["type"]))
+    on = [str(row["id"]) for row in rows if row.get("enabled") is True and "configuration" in row]
+    outputs: JsonObject = {"renewed": " ".join(f"{old}>{now}" for old, now in new.items())} if new else {}
+    if spec.get("hasSchedules"):
+        outputs |= {"switchedOff": " ".join(new.get(each, each) for each in on), "renewed": outputs.get("renewed", "")}
+    return outputs
 
 
 def _content(part: JsonObject, read: Callable[[str], bytes]) -> bytes:

@@ -2,7 +2,8 @@
 
 A definition may contain schedules, in the part `.schedules`. Fabric makes them when it takes the definition, with new
 ids, and does not have to return the part. Reports differ on whether a definition without the part deletes those that
-there are. So a rollback first restores the definition, and then compares the schedules with those before the update.
+there are. So an update reads them before, and makes those again that are gone after it; and a rollback first restores
+the definition, and then compares the schedules with those before the update.
 
 Source: published OpenAPI (job scheduler); recordings of microsoft/fabric-cli; reports of users of fabric-cicd (#560,
 #655, #688).
@@ -12,14 +13,14 @@ import base64
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from shared.domain.errors import FabricAuthError, FabricNotFoundError, FabricRefusedError, FabricTransientError
 from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.ports import Fabric
-from shared.repository.schedules import PART
+from shared.repository.schedules import PART, comparable
 from shared.steps.kind import Call
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,70 @@ def captured(fabric: Fabric, workspace_id: str, item_id: str, item_type: str, wa
     return {"schedules": present, "sentSchedules": in_definition(wanted)}
 
 
+def has_part(definition: JsonObject) -> bool:
+    """Return True if a definition says which schedules its item has."""
+    return any(part["path"] == PART for part in as_list(definition.get("parts")) or [])
+
+
+def kept(
+    fabric: Fabric, workspace_id: str, item_id: str, item_type: str, before: JsonObject, *, is_on: bool
+) -> Iterator[Call]:
+    """Yield the calls that make the schedules of a before-image again which an update of the definition has deleted.
+
+    A create whose response was lost is repeated. So each is created switched off, and then one of each is switched on
+    that was on before, unless `is_on` is False; a second one starts nothing and is deleted. Raises FabricError.
+    """
+    if not before.get("schedules"):
+        return
+    for _ in range(2):  # the ids of what was created are known only after another look
+        present = of_item(fabric, workspace_id, item_id, item_type)
+        yield from _made_again(path(workspace_id, item_id, item_type), before["schedules"], present, is_on)
+
+
+def _made_again(at: str, before: list[JsonObject], present: list[JsonObject], is_on: bool) -> Iterator[Call]:
+    pairs, missing, spare = _found_again(before, present)
+    yield from (Call("POST", at, "schedule", {**_body(old), "enabled": False}) for old in missing)
+    for old, row in pairs:
+        if row["enabled"] != (is_wanted := is_on and old.get("enabled") is True):
+            body = {**_body(row), "enabled": is_wanted}
+            yield Call("PATCH", f"{at}/{row['id']}", "schedule", body, may_be_done=True)
+    yield from (Call("DELETE", f"{at}/{row['id']}", "schedule", may_be_done=True) for row in spare)
+
+
+def renewed(before: JsonObject, present: Iterable[JsonObject]) -> dict[str, str]:
+    """Return the new ids of the schedules of a before-image that Fabric deleted and that were made again, by their
+    earlier ids."""
+    pairs, _, _ = _found_again(before.get("schedules") or [], present)
+    return {old["id"]: row["id"] for old, row in pairs}
+
+
+def ids_after(renewed: object) -> dict[str, str]:
+    """Return the new ids by the earlier ones, from the output `renewed` of a step."""
+    pairs = [each.partition(">") for each in str(renewed or "").split() if ">" in each]
+    return {old: new for old, _, new in pairs}
+
+
+def _found_again(
+    before: Iterable[JsonObject], present: Iterable[JsonObject]
+) -> tuple[list[tuple[JsonObject, JsonObject]], list[JsonObject], list[JsonObject]]:
+    """Return pairs of a schedule that is gone and the one made in its place, those that nothing was made for, and the
+    second ones, which a repeated create has made: they are switched off."""
+    old = [row for row in before if "configuration" in row]
+    ids = {row["id"] for row in old}
+    new = [row for row in present if row["id"] not in ids and "configuration" in row]
+    new.sort(key=lambda row: (not row.get("enabled"), row["id"]))
+    gone = [row for row in old if row["id"] not in {each["id"] for each in present}]
+    pairs, missing, others = _paired(gone, new, _is_like)
+    spare = [row for row in others if row.get("enabled") is False and any(_is_like(each, row) for each in gone)]
+    return pairs, missing, spare
+
+
+def _is_like(old: JsonObject, row: JsonObject) -> bool:
+    """Return True if two schedules that Fabric has shown start their jobs at the same times and with the same data."""
+    has_same_data = _body(old).get("executionData") == _body(row).get("executionData")
+    return has_same_data and comparable(old["configuration"]) == comparable(row["configuration"])
+
+
 def may_change(before: JsonObject) -> bool:
     """Return True if an update of the definition may have changed schedules."""
     return any(before.get(name) for name in _FIELDS)
@@ -119,15 +184,18 @@ def restored(
     """
     at = path(workspace_id, item_id, item_type)
     sent: list[JsonObject] = before["sentSchedules"]
-    kept, gone, others = _paired(before["schedules"], present, lambda old, row: old["id"] == row["id"])
+    present = list(present)
+    _, _, spare = _found_again(before["schedules"], present)
+    present = [row for row in present if row not in spare]
+    held, gone, others = _paired(before["schedules"], present, lambda old, row: old["id"] == row["id"])
     anew, gone, others = _paired(gone, others, lambda old, row: _body(old)["configuration"] == row.get("configuration"))
     made = [row for row in others if any(_is_planned_as(row, each) for each in sent)]
     reused, gone, made = _paired(gone, made, lambda old, row: True)
-    changed = [(old, row) for old, row in (*kept, *anew, *reused) if _body(old) != _body(row)]
+    changed = [(old, row) for old, row in (*held, *anew, *reused) if _body(old) != _body(row)]
     calls = [
         *(Call("PATCH", f"{at}/{row['id']}", "schedule", _body(old)) for old, row in changed),
         *(Call("POST", at, "schedule", _body(old)) for old in gone),
-        *(Call("DELETE", f"{at}/{row['id']}", "schedule", may_be_done=True) for row in made),
+        *(Call("DELETE", f"{at}/{row['id']}", "schedule", may_be_done=True) for row in (*made, *spare)),
     ]
     return [replace(call, is_looked_for=True) for call in calls]
 

@@ -20,6 +20,7 @@ from tests.simulation.world import World
 
 _KEPT = (DeploymentState.SUCCEEDED, DeploymentState.FAILED)
 _TIMES: tuple[str, ...] = ("06:00", "12:00", "18:00")
+_BY_HAND = "03:00"
 _LINKS: tuple[str, ...] = ("orders", "customers", "prices", "stock")
 
 
@@ -35,11 +36,14 @@ class ActionsInSchedule:
     is_scheduled: bool
     by_hand: dict[tuple[str, str], str] = field(default_factory=lambda: dict[tuple[str, str], str]())
     schedules_by_hand: set[str] = field(default_factory=set[str])
+    """The ids of the pipelines for which a person made a schedule, at a time that no file lists."""
 
     @classmethod
     def of(cls, seed: int, world: World) -> "ActionsInSchedule":
         """Draw it from the seed: half of the repositories have shortcuts, and half of them schedules."""
         chance, schedules = random.Random(f"{seed}/actions"), random.Random(f"{seed}/schedules of items")
+        needs_part = random.Random(f"{seed}/part of schedules").random() < 0.5
+        world.model.update_settings({"schedules_need_their_part": needs_part})
         return cls(world, chance, schedules, chance.random() < 0.5, schedules.random() < 0.5)
 
     def items(self) -> list[dict[str, Any]]:
@@ -62,10 +66,10 @@ class ActionsInSchedule:
         if self.schedules.random() < 0.4:
             for item in self._pipelines():
                 shown: dict[str, Any] = {"id": self.world.model.store.new_id(), "enabled": True}
-                shown["configuration"] = repositories.configuration("03:00")
-                if not self.schedules_by_hand & item.part(Schedules).by_id.keys():
+                shown["configuration"] = repositories.configuration(_BY_HAND)
+                if item.id not in self.schedules_by_hand:
                     item.part(Schedules).by_id[shown["id"]] = Schedule("Pipeline", shown)
-                    self.schedules_by_hand.add(shown["id"])
+                    self.schedules_by_hand.add(item.id)
                     self.world.occurred["schedule made by hand"] += 1
         chosen = self.schedules.sample(_TIMES, self.schedules.randint(0, 2))
         times = {time: self.schedules.random() < 0.7 for time in chosen}
@@ -90,9 +94,9 @@ class ActionsInSchedule:
             yield from (f"the job of {item.name} is scheduled {n} times: {key}" for key, n in on.items() if n > 1)
             if is_half:
                 continue
-            for row in rows:
-                if row["id"] in self.schedules_by_hand and not row["enabled"]:
-                    yield f"a schedule of {item.name} that somebody made is off"
+            own = [row["enabled"] for row in rows if row["configuration"]["times"] == [_BY_HAND]]
+            if item.id in self.schedules_by_hand and own.count(True) != 1:
+                yield f"the schedule of {item.name} that somebody made is there {len(own)} times, and on: {own}"
             last = self._rows(kept[-1], "item_schedules") if kept else []
             for step in last:
                 wanted: list[dict[str, Any]] = self.world.services.payloads.load(step.spec).get("wanted") or []

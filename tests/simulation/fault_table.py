@@ -84,6 +84,8 @@ class Scenario:
     has_schedules: bool = False
     """The first item has three schedules: one that the repository lists, one of a person, and one that an earlier
     deployment created and switched off, because the repository does not list it any more."""
+    needs_part: bool = False
+    """True if Fabric deletes the schedules that a new definition of their item does not contain."""
     was_listed: str = ""
     """The shortcut of the first item that an earlier deployment of the step created, and the repository does not list
     now."""
@@ -328,6 +330,9 @@ SCENARIOS = (
     Scenario("shortcuts of a repository, removed", _LINKED, (_LAKE_THERE,), has_shortcut=True, was_listed="Files/gone"),
     Scenario("schedules of a repository, created", _SCHEDULED),
     Scenario("schedules of a repository, changed", _SCHEDULED, (_PIPELINE,), has_schedules=True),
+    Scenario(
+        "schedules of a repository, deleted by Fabric", _SCHEDULED, (_PIPELINE,), has_schedules=True, needs_part=True
+    ),
     Scenario("orphans of a repository", _WITHOUT_ORPHANS, _ORPHANS, are_orphans=True),
     Scenario("role, given", _step("role_assignment", **_ROLE)),
     Scenario("role, changed", _step("role_assignment", **_ROLE), role="Member"),
@@ -368,6 +373,7 @@ def prepared(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None
             world.deployed.put([_note(made["id"], item_id, item) for item_id, item in found])
         if scenario.was_sent:
             put_sent(world, scenario.step["with"]["items"])
+    world.model.update_settings({"schedules_need_their_part": scenario.needs_part})
     put_tenant(world, is_tagged=scenario.is_tagged)
     put_connections(world.model, is_bound=scenario.is_bound)
     if scenario.has_shortcut:

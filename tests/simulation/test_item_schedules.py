@@ -67,6 +67,28 @@ def test_schedules_are_restored_by_a_rollback(
     assert schedules(trial) == [(True, ["04:00"])]
 
 
+@pytest.mark.law(1)
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("has_part", [False, True])
+def test_schedule_of_a_person_outlives_an_update(trial: Trial, has_part: bool, fails: bool) -> None:
+    """Fabric deletes the schedules that a definition without the part does not contain, and they are made again. With
+    the part, the definition says which schedules there are."""
+    step = Trial("DataPipeline", "item", trial.folder / "as item")
+    step.deploy(step.step())
+    step.world.model.update_settings({"schedules_need_their_part": True})
+    assert step.item is not None
+    [schedule] = step.item.part(Schedules).by_id.values()
+    schedule.from_part, schedule.shown["enabled"] = False, True
+    [file] = (step.folder / "repository").rglob("*.DataPipeline/.schedules")
+    if not has_part:
+        file.unlink()
+    step.change()
+    end = step.deploy(step.step(), *([FAILS] if fails else []))
+    assert end is (DeploymentState.COMPENSATED if fails else DeploymentState.SUCCEEDED)
+    added = [(False, ["04:00"])] if has_part and not fails else []
+    assert schedules(step) == [*added, (True, ["04:00"])]
+
+
 def test_schedules_that_fabric_does_not_show_do_not_stop_an_update(trial: Trial) -> None:
     """The list is refused: the update is made and rolled back, and the schedules are those of the definition."""
     rule = {"match": {"path": ".*/schedules"}, "action": {"status": 403, "body": {"errorCode": "X", "message": "x"}}}

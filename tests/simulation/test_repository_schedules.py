@@ -128,10 +128,34 @@ def test_schedule_that_somebody_changed_is_not_deleted() -> None:
         assert times(world) == {"07:00": True}
 
 
+@pytest.mark.law(1)
+def test_update_of_a_definition_loses_no_schedule() -> None:
+    """Fabric deletes all schedules of the item with it. A person's is made again and stays theirs; one of a deployment
+    stays the deployment's: it is switched off and deleted when the file does not list it any more."""
+    world = World(3)
+    world.model.update_settings({"schedules_need_their_part": True})
+    world.submit(manifest(content(world, "{}", {"06:00": True})))
+    world.run()
+    add_by_hand(world, "03:00")
+    expected = {"06:00": True, "03:00": True}
+    steps: list[tuple[str, dict[str, bool] | None, dict[str, bool]]] = [
+        ("[]", {"06:00": True}, expected),
+        ("{}", None, expected),
+        ("[]", {}, {"06:00": False, "03:00": True}),
+        ("{}", {}, {"03:00": True}),
+    ]
+    for number, (text, wanted, found) in enumerate(steps):
+        world.submit(manifest(content(world, text, wanted)), f"e{number}")
+        assert world.run(f"e{number}") == [DeploymentState.SUCCEEDED]
+        assert times(world) == found
+
+
+@pytest.mark.parametrize("need_part", [False, True])
 @pytest.mark.parametrize("seed", range(16))
-def test_schedules_under_crashes_end_as_without_them(seed: int) -> None:
+def test_schedules_under_crashes_end_as_without_them(seed: int, need_part: bool) -> None:
     """A repeated create leaves no second schedule."""
     world = World(seed)
+    world.model.update_settings({"schedules_need_their_part": need_part})
     world.submit(manifest(content(world, "{}", {"06:00": True, "18:00": True})))
     world.run()
     add_by_hand(world, "03:00")

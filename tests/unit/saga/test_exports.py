@@ -1,5 +1,6 @@
 """The exports of definitions that the deliveries of a process share."""
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from shared.domain.errors import FabricRefusedError, FabricTransientError
 from shared.domain.ports import FabricReply, OperationStarted, OperationStatus
 from shared.domain.states import OperationState
-from shared.saga.exports import TOGETHER, Exports
+from shared.saga.exports import TOGETHER, Exports, Unused
 from tests.fakes import FakeClock
 
 WORKSPACE = "w"
@@ -118,6 +119,58 @@ def test_few_exports_are_in_memory_at_a_time() -> None:
     assert (len(tenant.asked), all(isinstance(each, float) for each in waits)) == (4, True)
     assert settled(exports, tenant, clock, known[-1], known, since) is not None
     assert clock.now() - since < timedelta(minutes=3)
+
+
+def test_definitions_that_nobody_asks_for_give_way() -> None:
+    """Four groups are exported, and only one item of each was asked for: the others were changed, so their deliveries
+    read them by themselves. Two more groups need not wait until those are too old."""
+    clock, tenant, known = FakeClock(), Tenant(whole), ids(6 * TOGETHER)
+    exports, since = Exports(clock.now), clock.now()
+    waits = list[timedelta]()
+    for number in range(6):
+        began = clock.now()
+        assert settled(exports, tenant, clock, known[number * TOGETHER], known, since) is not None
+        waits.append(clock.now() - began)
+    assert max(waits) == waits[0]
+    assert exports.drop_unused() == 4 * (TOGETHER - 1)
+
+
+def test_definition_that_somebody_waits_for_does_not_give_way() -> None:
+    """Each delivery comes back for its definition, and finds it although other groups are asked for meanwhile."""
+    clock, tenant, known = FakeClock(), Tenant(whole), ids(8 * TOGETHER)
+    exports, since = Exports(clock.now), clock.now()
+    fabric: Any = tenant
+    asking = [known[n * TOGETHER + i] for n in range(8) for i in range(3)]
+    for _ in range(30):
+        answers = [exports.definition(fabric, WORKSPACE, item, known, since) for item in asking]
+        assert None not in answers
+        asking = [item for item, answer in zip(asking, answers, strict=True) if isinstance(answer, float)]
+        clock.advance(1.0)
+    assert (asking, len(tenant.asked)) == ([], 8)
+
+
+def test_nothing_stays_in_memory_after_the_last_deployment() -> None:
+    """Nobody asks any more, so nobody else notices that the definitions are not needed."""
+    clock, tenant, known, watched = FakeClock(), Tenant(whole), ids(TOGETHER), list[Exports]()
+    exports = Exports(clock.now, watched.append)
+    assert settled(exports, tenant, clock, known[0], known) is not None
+    assert {*watched} == {exports}
+    assert exports.drop_unused() == TOGETHER - 1
+    clock.advance(31.0)
+    assert exports.drop_unused() == 0
+
+
+def test_exports_with_nothing_in_memory_are_not_watched_any_more() -> None:
+    """The thread ends when nothing is left to drop, and starts again with the next export."""
+    clock, tenant, known, started = FakeClock(), Tenant(whole), ids(2), list[threading.Thread]()
+    watch = Unused(started.append)
+    exports = Exports(clock.now, watch.watch)
+    for _ in range(2):
+        assert settled(exports, tenant, clock, known[0], known) is not None
+        assert not watch.look()
+        clock.advance(31.0)
+        assert watch.look()
+    assert len(started) == 2
 
 
 @pytest.mark.parametrize("error", [FabricRefusedError("no", call="c"), FabricTransientError("lost", call="c")])

@@ -241,6 +241,18 @@ def test_plan_reads_the_definitions_of_a_repository_by_few_calls(served: bool) -
     assert (calls < 20) if served else (calls > 180)
 
 
+def test_plan_of_a_large_repository_reads_each_export_while_it_is_in_memory() -> None:
+    """Six groups of items take six exports, although only four of them are kept at a time."""
+    world, count = World(1), 300
+    world.submit(manifest(notebooks(world, count)))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    graph, before = compile_manifest(manifest(notebooks(world, count)), KINDS), len(world.model.calls)
+    options: Any = {"clock": world.clock, "sleep": world.clock.advance, "read": world.blobs.get}
+    assert dry_run(world.fabric, STEPS, graph, **options).changes == 0
+    sent = Counter(c["path"].rsplit("/", 1)[1] for c in world.model.calls[before:] if c["method"] == "POST")
+    assert sent == {"bulkExportDefinitions": 6}
+
+
 @pytest.mark.parametrize("status", [400, 403, 404, 503])
 def test_unchanged_items_are_read_one_by_one_where_fabric_serves_no_export(status: int) -> None:
     world = World(1, pace=0.1)

@@ -29,7 +29,8 @@ class ExportedItems:
         self._exports = Exports(clock.now)
         self._turns: dict[tuple[str, int], threading.Lock] = {}
         own = (step.spec for step in graph.steps if step.kind == RepositoryItemKind.name and "template" in step.spec)
-        self._wanted = {(str(spec["type"]), str(spec["displayName"]).casefold()) for spec in own}
+        keys = ((str(spec["type"]), str(spec["displayName"]).casefold()) for spec in own)
+        self._places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
 
     def is_as_asked(self, kind: StepKind, spec: JsonObject, found: Snapshot) -> bool:
         """Return True if the export shows the item as an opened spec asks; False if it does not, or shows nothing."""
@@ -37,7 +38,9 @@ class ExportedItems:
         if not isinstance(kind, RepositoryItemKind) or workspace_id is None or spec.get("definition", {}).get("format"):
             return False
         rows = list(self._fabric.list(items_path(spec)))
-        ids = sorted(str(row["id"]).lower() for row in rows if self._is_wanted(row))
+        # In the order in which they are compared, so that few exports are in memory at a time.
+        wanted = sorted((place, str(row["id"]).lower()) for row in rows if (place := self._place(row)) is not None)
+        ids = [each for _, each in wanted]
         item_id = found.resource.id.lower()
         if len(ids) < _FEW or item_id not in ids:
             return False
@@ -59,5 +62,7 @@ class ExportedItems:
                 return None
             self._sleep(answer)
 
-    def _is_wanted(self, row: JsonObject) -> bool:
-        return "id" in row and (str(row.get("type")), str(row.get("displayName")).casefold()) in self._wanted
+    def _place(self, row: JsonObject) -> int | None:
+        """Return the place of an item in the order of the steps; None if none of them is about it."""
+        key = (str(row.get("type")), str(row.get("displayName")).casefold())
+        return self._places.get(key) if "id" in row else None

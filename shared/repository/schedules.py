@@ -61,6 +61,12 @@ def is_same(shown: JsonObject, wanted: JsonObject) -> bool:
     return all(held.get(name) == value for name, value in wished.items())
 
 
+def is_same_data(shown: JsonObject | None, wanted: JsonObject | None) -> bool:
+    """Return True if two schedules start their jobs with the same data; to have none and to have no member is the
+    same."""
+    return comparable(shown or {}) == comparable(wanted or {})
+
+
 def comparable(configuration: JsonObject) -> str:
     """Return a configuration in the form in which two are compared: times without zone and fractions, lists sorted."""
     return canonical(_plain(configuration))

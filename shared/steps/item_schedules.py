@@ -12,7 +12,7 @@ exactly, and the next deployment deletes it. Schedules of people are left as the
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from shared.domain.fields import Fields
@@ -21,10 +21,11 @@ from shared.domain.ports import Fabric
 from shared.domain.ports.deployed import SCHEDULES, identity_of
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.repository.schedules import Schedule, is_same, schedules_in
+from shared.repository.schedules import Schedule, is_same, is_same_data, schedules_in
 from shared.steps import schedules
 from shared.steps.kind import Call, Details, IfExists, Recall, ResourceKind, Snapshot, VerificationError
 from shared.steps.repository_part import UnusablePartError, rendered_part
+from shared.steps.schedules import body_of
 
 
 class ItemSchedulesKind(ResourceKind):
@@ -76,8 +77,7 @@ class ItemSchedulesKind(ResourceKind):
     def details(self, spec: JsonObject, found: Snapshot) -> Details:
         """Return what becomes of each schedule."""
         shown = _shown(found)
-        names = {"POST": "created", "DELETE": "deleted", "PATCH": "switched"}
-        files = [f"{text} {names[call.method]}" for call, text in _remaining(spec, shown, shown)]
+        files = [text for _, text in _remaining(spec, shown, shown)]
         missing = [each.text for each in _wanted(spec) if each.enabled and not _alike(shown, each)]
         return Details((*files, *(f"{text} switched on" for text in missing)), (), "exact")
 
@@ -105,8 +105,9 @@ class ItemSchedulesKind(ResourceKind):
         found = self.find(fabric, spec)
         now = _shown(found) if found is not None else []
         before = _before(intent) if intent.action is IntentAction.UPDATE else now
-        if intent.action is not IntentAction.ADOPT and (left := [text for _, text in _remaining(spec, now, before)]):
-            raise VerificationError(f"{spec['type']} '{spec['displayName']}': Fabric shows other schedules ({left[0]})")
+        left = [text for _, text in _remaining(spec, now, before, _has_data)]
+        if left and intent.action is not IntentAction.ADOPT:
+            raise VerificationError(f"{spec['type']} '{spec['displayName']}': this is still to be done: {left[0]}")
         wanted, there = _wanted(spec), {row["id"] for row in before}
         own = [
             {
@@ -135,8 +136,8 @@ class ItemSchedulesKind(ResourceKind):
         return self.find(fabric, spec)
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
-        """Return the calls that delete what was created, make again what was deleted, and switch as before what nobody
-        has changed since."""
+        """Return the calls that delete what was created, make again what was deleted, and restore of the others
+        whether they are on and with which data, unless somebody has changed them since."""
         before, now, wanted = _before(intent), _shown(found), _wanted(spec)
         ids = {row["id"] for row in before}
         calls = [_delete(spec, row) for row in now if row["id"] not in ids and _is_one_of(row, wanted)]
@@ -146,30 +147,68 @@ class ItemSchedulesKind(ResourceKind):
             if shown is None and not any(is_same(each["configuration"], row["configuration"]) for each in now):
                 calls += [_post(spec, row, enabled=row["enabled"])] if _own(spec, row) is not None else []
             elif shown is not None and shown["configuration"] == row["configuration"]:
-                calls += [_patch(spec, shown, enabled=row["enabled"])] if shown["enabled"] != row["enabled"] else []
+                is_ours = any(is_same_data(shown.get("executionData"), each.execution) for each in _for(row, wanted))
+                old = _with(shown, row["enabled"], row.get("executionData") if is_ours else shown.get("executionData"))
+                calls += [_patch(spec, old, shown)] if body_of(old, shown) != body_of(shown, shown) else []
         return calls
 
 
-def _remaining(spec: JsonObject, now: list[JsonObject], before: list[JsonObject]) -> Iterator[tuple[Call, str]]:
-    """Yield the calls that are still to be sent, each with what it is about; `before` is what the step has found.
+def _remaining(
+    spec: JsonObject,
+    now: list[JsonObject],
+    before: list[JsonObject],
+    has_data: Callable[[JsonObject | None, JsonObject | None], bool] = is_same_data,
+) -> Iterator[tuple[Call, str]]:
+    """Yield the calls that are still to be sent, each with what it does; `before` is what the step has found, and
+    `has_data` tells whether a schedule shows the data that is wanted.
 
-    Deletions come first, then what is switched off, then creates, and what is switched on comes last.
+    Deletions come first, then what is switched off, then creates, and what is switched on or gets other data comes
+    last.
     """
     wanted, old = _wanted(spec), {row["id"] for row in before}
     off = set(str(spec.get("off") or "").split())
-    chosen = {row["id"] for each in wanted for row in _alike(now, each)[:1]}
-    unlisted = [row for row in now if row["id"] not in chosen and _own(spec, row) is not None]
+    listed = {rows[0]["id"]: each for each in wanted if (rows := _alike(now, each))}
+    unlisted = [row for row in now if row["id"] not in listed and _own(spec, row) is not None]
     gone = [row for row in unlisted if not row["enabled"] and (_own(spec, row) or {}).get("isListed") is False]
-    gone += [row for row in now if row["id"] not in {*chosen, *old} and row not in gone and _is_one_of(row, wanted)]
+    gone += [row for row in now if row["id"] not in {*listed, *old} and row not in gone and _is_one_of(row, wanted)]
     rows = {row["id"]: row for row in now if row not in gone}
-    aims = {_alike(now, each)[0]["id"]: each.enabled for each in wanted if _alike(now, each)}
+    aims = {key: each.enabled for key, each in listed.items()}
     aims |= {row["id"]: False for row in unlisted if row not in gone}
     aims |= {schedule_id: True for schedule_id in off if schedule_id in rows and schedule_id not in aims}
-    switched = [(rows[key], aim) for key, aim in aims.items() if rows[key]["enabled"] != aim]
-    yield from ((_delete(spec, row), _text(row)) for row in gone)
-    yield from ((_patch(spec, row, enabled=False), f"{_text(row)} off") for row, aim in switched if not aim)
-    yield from ((_post(spec, vars(each), enabled=False), each.text) for each in wanted if not _alike(now, each))
-    yield from ((_patch(spec, row, enabled=True), f"{_text(row)} on") for row, aim in switched if aim)
+    data: dict[str, JsonObject | None] = {key: row.get("executionData") for key, row in rows.items()}
+    data |= {key: each.execution for key, each in listed.items() if not has_data(data[key], each.execution)}
+    changed = [
+        (row, _with(row, aims[key], data[key]))
+        for key, row in rows.items()
+        if key in aims and (row["enabled"] != aims[key] or data[key] is not row.get("executionData"))
+    ]
+    yield from ((_delete(spec, row), f"{_text(row)} deleted") for row in gone)
+    yield from _changes(spec, [pair for pair in changed if not pair[1]["enabled"]])
+    missing = [each for each in wanted if not _alike(now, each)]
+    yield from ((_post(spec, vars(each), enabled=False), f"{each.text} created") for each in missing)
+    yield from _changes(spec, [pair for pair in changed if pair[1]["enabled"]])
+
+
+def _changes(spec: JsonObject, pairs: Iterable[tuple[JsonObject, JsonObject]]) -> Iterator[tuple[Call, str]]:
+    """Yield the call for each pair of a schedule and what it is to be, with what it does."""
+    for row, aim in pairs:
+        done = [f"switched {'on' if aim['enabled'] else 'off'}"] if row["enabled"] != aim["enabled"] else []
+        done += ["given other data"] if aim.get("executionData") is not row.get("executionData") else []
+        yield _patch(spec, aim, row), f"{_text(row)} {' and '.join(done)}"
+
+
+def _with(row: JsonObject, enabled: bool, data: JsonObject | None) -> JsonObject:
+    return {**row, "enabled": enabled, "executionData": data}
+
+
+def _has_data(shown: JsonObject | None, wanted: JsonObject | None) -> bool:
+    """Return True if a schedule shows at least the data that is wanted: Fabric may add to it."""
+    return is_same(shown or {}, wanted or {})
+
+
+def _for(row: JsonObject, wanted: Iterable[Schedule]) -> list[Schedule]:
+    """Return what is wanted of a schedule."""
+    return [each for each in wanted if is_same(row["configuration"], each.configuration)]
 
 
 def _alike(now: Iterable[JsonObject], wanted: Schedule) -> list[JsonObject]:
@@ -179,7 +218,7 @@ def _alike(now: Iterable[JsonObject], wanted: Schedule) -> list[JsonObject]:
 
 
 def _is_one_of(row: JsonObject, wanted: Iterable[Schedule]) -> bool:
-    return any(is_same(row["configuration"], each.configuration) for each in wanted)
+    return bool(_for(row, wanted))
 
 
 def _own(spec: JsonObject, row: JsonObject) -> JsonObject | None:
@@ -206,17 +245,15 @@ def _text(row: JsonObject) -> str:
     return Schedule(False, as_object(row["configuration"]) or {}, {}).text
 
 
-def _body(row: JsonObject, enabled: bool) -> JsonObject:
-    data = row.get("executionData") or row.get("execution")
-    return {"enabled": enabled, "configuration": row["configuration"], **({"executionData": data} if data else {})}
-
-
 def _post(spec: JsonObject, row: JsonObject, *, enabled: bool) -> Call:
-    return Call("POST", _path(spec), "schedule", _body(row, enabled))
+    return Call(
+        "POST", _path(spec), "schedule", body_of({"executionData": row.get("execution"), **row, "enabled": enabled})
+    )
 
 
-def _patch(spec: JsonObject, row: JsonObject, *, enabled: bool) -> Call:
-    return Call("PATCH", f"{_path(spec)}/{row['id']}", "schedule", _body(row, enabled), may_be_done=True)
+def _patch(spec: JsonObject, row: JsonObject, shown: JsonObject) -> Call:
+    """Return the call that makes a schedule that is shown what the row says."""
+    return Call("PATCH", f"{_path(spec)}/{row['id']}", "schedule", body_of(row, shown), may_be_done=True)
 
 
 def _delete(spec: JsonObject, row: JsonObject) -> Call:

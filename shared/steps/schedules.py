@@ -20,7 +20,7 @@ from typing import Any
 from shared.domain.errors import FabricAuthError, FabricNotFoundError, FabricRefusedError, FabricTransientError
 from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.ports import Fabric
-from shared.repository.schedules import PART, comparable
+from shared.repository.schedules import PART, comparable, is_same_data
 from shared.steps.kind import Call
 
 log = logging.getLogger(__name__)
@@ -126,10 +126,10 @@ def kept(
 
 def _made_again(at: str, before: list[JsonObject], present: list[JsonObject], is_on: bool) -> Iterator[Call]:
     pairs, missing, spare = _found_again(before, present)
-    yield from (Call("POST", at, "schedule", {**_body(old), "enabled": False}) for old in missing)
+    yield from (Call("POST", at, "schedule", {**body_of(old), "enabled": False}) for old in missing)
     for old, row in pairs:
         if row["enabled"] != (is_wanted := is_on and old.get("enabled") is True):
-            body = {**_body(row), "enabled": is_wanted}
+            body = {**body_of(row), "enabled": is_wanted}
             yield Call("PATCH", f"{at}/{row['id']}", "schedule", body, may_be_done=True)
     yield from (Call("DELETE", f"{at}/{row['id']}", "schedule", may_be_done=True) for row in spare)
 
@@ -164,8 +164,8 @@ def _found_again(
 
 def _is_like(old: JsonObject, row: JsonObject) -> bool:
     """Return True if two schedules that Fabric has shown start their jobs at the same times and with the same data."""
-    has_same_data = _body(old).get("executionData") == _body(row).get("executionData")
-    return has_same_data and comparable(old["configuration"]) == comparable(row["configuration"])
+    is_same = is_same_data(old.get("executionData"), row.get("executionData"))
+    return is_same and comparable(old["configuration"]) == comparable(row["configuration"])
 
 
 def may_change(before: JsonObject) -> bool:
@@ -188,13 +188,15 @@ def restored(
     _, _, spare = _found_again(before["schedules"], present)
     present = [row for row in present if row not in spare]
     held, gone, others = _paired(before["schedules"], present, lambda old, row: old["id"] == row["id"])
-    anew, gone, others = _paired(gone, others, lambda old, row: _body(old)["configuration"] == row.get("configuration"))
+    anew, gone, others = _paired(
+        gone, others, lambda old, row: body_of(old)["configuration"] == row.get("configuration")
+    )
     made = [row for row in others if any(_is_planned_as(row, each) for each in sent)]
     reused, gone, made = _paired(gone, made, lambda old, row: True)
-    changed = [(old, row) for old, row in (*held, *anew, *reused) if _body(old) != _body(row)]
+    changed = [(old, row) for old, row in (*held, *anew, *reused) if body_of(old, row) != body_of(row, row)]
     calls = [
-        *(Call("PATCH", f"{at}/{row['id']}", "schedule", _body(old)) for old, row in changed),
-        *(Call("POST", at, "schedule", _body(old)) for old in gone),
+        *(Call("PATCH", f"{at}/{row['id']}", "schedule", body_of(old, row)) for old, row in changed),
+        *(Call("POST", at, "schedule", body_of(old)) for old in gone),
         *(Call("DELETE", f"{at}/{row['id']}", "schedule", may_be_done=True) for row in (*made, *spare)),
     ]
     return [replace(call, is_looked_for=True) for call in calls]
@@ -227,10 +229,16 @@ def _seconds(value: Any) -> Any:
     return value[:_TO_SECOND] if isinstance(value, str) and _TIME.match(value) else value
 
 
-def _body(row: JsonObject) -> JsonObject:
-    """Return a schedule as it is sent, with the data that it gives to its jobs."""
-    data = {"executionData": row["executionData"]} if row.get("executionData") is not None else {}
-    return {"enabled": row.get("enabled"), "configuration": row.get("configuration"), **data}
+def body_of(row: JsonObject, shown: JsonObject | None = None) -> JsonObject:
+    """Return a schedule as it is sent, with the data that it gives to its jobs.
+
+    It is sent in place of the one that is `shown`, whose data an empty object removes: nothing says what Fabric does
+    with data that a request leaves out, so this is an assumption.
+    """
+    data: JsonObject = row.get("executionData") or {}
+    replaced: JsonObject = (shown or {}).get("executionData") or {}
+    more = {"executionData": data} if data or replaced else {}
+    return {"enabled": row.get("enabled"), "configuration": row.get("configuration"), **more}
 
 
 def path(workspace_id: str, item_id: str, item_type: str) -> str:

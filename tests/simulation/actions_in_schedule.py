@@ -32,6 +32,7 @@ class ActionsInSchedule:
     world: World
     chance: random.Random
     schedules: random.Random
+    data: random.Random
     is_on: bool
     is_scheduled: bool
     by_hand: dict[tuple[str, str], str] = field(default_factory=lambda: dict[tuple[str, str], str]())
@@ -44,7 +45,8 @@ class ActionsInSchedule:
         chance, schedules = random.Random(f"{seed}/actions"), random.Random(f"{seed}/schedules of items")
         needs_part = random.Random(f"{seed}/part of schedules").random() < 0.5
         world.model.update_settings({"schedules_need_their_part": needs_part})
-        return cls(world, chance, schedules, chance.random() < 0.5, schedules.random() < 0.5)
+        data = random.Random(f"{seed}/data of schedules")
+        return cls(world, chance, schedules, data, chance.random() < 0.5, schedules.random() < 0.5)
 
     def items(self) -> list[dict[str, Any]]:
         """Return two lakehouses of a repository, one with shortcuts into the other; people may have made one before."""
@@ -73,7 +75,8 @@ class ActionsInSchedule:
                     self.world.occurred["schedule made by hand"] += 1
         chosen = self.schedules.sample(_TIMES, self.schedules.randint(0, 2))
         times = {time: self.schedules.random() < 0.7 for time in chosen}
-        return repositories.scheduled(self.world.blobs, pipeline, times)
+        data = self.data.choice(({"parameters": {"day": 1}}, {"parameters": {"day": 2}}, None))
+        return repositories.scheduled(self.world.blobs, pipeline, times, data)
 
     def _pipelines(self) -> list[Item]:
         workspaces = self.world.model.store.workspaces.values()
@@ -104,7 +107,8 @@ class ActionsInSchedule:
                     alike = [
                         row for row in rows if comparable(row["configuration"]) == comparable(each["configuration"])
                     ]
-                    if not any(row["enabled"] == each["enabled"] for row in alike):
+                    found = [(row["enabled"], row.get("executionData") or {}) for row in alike]
+                    if (each["enabled"], each["execution"]) not in found:
                         yield f"{kept[-1]} succeeded, and the schedule {each} of {item.name} is {alike}"
 
     def _put_by_hand(self, name: str) -> None:

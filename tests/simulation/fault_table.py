@@ -182,7 +182,10 @@ _SCHEDULED = {
         WORKSPACE,
         [
             repositories.scheduled(
-                STORED, repositories.item(STORED, "DataPipeline", "run", "[]"), {"06:00": True, "18:00": False}
+                STORED,
+                repositories.item(STORED, "DataPipeline", "run", "[]"),
+                {"06:00": True, "18:00": False},
+                {"parameters": {"day": 1}},
             )
         ],
     ),
@@ -498,7 +501,7 @@ def settings_of(workspace: Workspace, now: float) -> list[Any]:
         for source, bound in i.part(Bindings).by_source.items()
     )
     links += sorted(
-        f"{i.name} {row.shown['configuration']} {row.shown['enabled']}"
+        f"{i.name} {row.shown['configuration']} {row.shown['enabled']} {row.shown.get('executionData') or {}}"
         for i in workspace.items.values()
         for row in i.part(Schedules).by_id.values()
     )

@@ -47,10 +47,15 @@ def item(
     return {**row, **more}
 
 
-def scheduled(blobs: Blobs, row: dict[str, Any], times: dict[str, bool]) -> dict[str, Any]:
-    """Return the entry of an item with a daily schedule at each of these times, and whether it is switched on."""
+def scheduled(
+    blobs: Blobs, row: dict[str, Any], times: dict[str, bool], data: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the entry of an item with a daily schedule at each of these times, and whether it is switched on. All give
+    the same data to their jobs."""
+    more = {"executionData": data} if data else {}
     rows = [
-        {"enabled": is_on, "jobType": "Execute", "configuration": configuration(time)} for time, is_on in times.items()
+        {"enabled": is_on, "jobType": "Execute", "configuration": configuration(time), **more}
+        for time, is_on in times.items()
     ]
     content = json.dumps({"schedules": rows}).encode()
     part = {"path": ".schedules", "sha256": blobs.put(content), "size": len(content), "is_text": True}

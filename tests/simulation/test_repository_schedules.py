@@ -8,17 +8,20 @@ import pytest
 from local.fabric_simulator.schedules import Schedule, Schedules
 from local.fabric_simulator.store import Item
 from shared.domain.states import DeploymentState
+from shared.saga.command.verbs import Verb
 from tests.simulation import repositories
 from tests.simulation.edges import WORKSPACE
 from tests.simulation.test_repository import BALL, manifest
 from tests.simulation.world import World
 
 
-def content(world: World, text: str, times: dict[str, bool] | None) -> dict[str, object]:
+def content(
+    world: World, text: str, times: dict[str, bool] | None, data: dict[str, Any] | None = None
+) -> dict[str, object]:
     """Return a repository of a scheduled pipeline and a notebook."""
     row = repositories.item(world.blobs, "DataPipeline", "run", text)
     if times is not None:
-        row = repositories.scheduled(world.blobs, row, times)
+        row = repositories.scheduled(world.blobs, row, times, data)
     return repositories.step(WORKSPACE, [row, repositories.item(world.blobs, "Notebook", "load", text)])
 
 
@@ -32,6 +35,12 @@ def times(world: World) -> dict[str, bool]:
     found = {row["configuration"]["times"][0]: row["enabled"] for row in rows}
     assert len(found) == len(rows)
     return found
+
+
+def data_of(world: World) -> dict[str, Any]:
+    """Return the data that the schedules give to their jobs, by their times."""
+    rows = [each.shown for each in pipeline(world).part(Schedules).by_id.values()]
+    return {row["configuration"]["times"][0]: row.get("executionData") for row in rows}
 
 
 def add_by_hand(world: World, time: str) -> None:
@@ -74,6 +83,55 @@ def test_schedules_are_made_changed_and_restored() -> None:
     world.submit(manifest(content(world, "[]", wanted)), "g")
     assert world.run("g") == [DeploymentState.SUCCEEDED]
     assert times(world) == {**wanted, "03:00": True}
+
+
+@pytest.mark.law(1)
+def test_data_of_a_schedule_that_alone_changed_is_set_and_restored() -> None:
+    """The schedule keeps its id. A rollback restores the data, also if a person had set it; data that is gone from the
+    file is removed, and one of a person keeps theirs."""
+    world = World(3)
+    one, two = {"parameters": {"day": 1}}, {"parameters": {"day": 2}}
+    world.submit(manifest(content(world, "{}", {"06:00": True})))
+    world.run()
+    add_by_hand(world, "03:00")
+    ids = set(pipeline(world).part(Schedules).by_id)
+    for each in pipeline(world).part(Schedules).by_id.values():
+        each.shown["executionData"] = one
+    steps: list[tuple[dict[str, Any] | None, bool, Any]] = [
+        (two, True, one),
+        (None, True, one),
+        (two, False, two),
+        (None, True, two),
+        (None, False, {}),
+        (two, True, {}),
+        (two, False, two),
+    ]
+    for number, (data, fails, expected) in enumerate(steps):
+        world.submit(manifest(content(world, "{}", {"06:00": True}, data), *([BALL] if fails else [])), f"e{number}")
+        end = DeploymentState.COMPENSATED if fails else DeploymentState.SUCCEEDED
+        assert world.run(f"e{number}") == [end]
+        assert data_of(world) == {"06:00": expected, "03:00": one}
+        assert times(world) == {"06:00": True, "03:00": True}
+    assert set(pipeline(world).part(Schedules).by_id) == ids
+    calls = len(world.model.calls)
+    world.submit(manifest(content(world, "{}", {"06:00": True}, two)), "f")
+    assert world.run("f") == [DeploymentState.SUCCEEDED]
+    assert changes(world, calls) == []
+
+
+def test_data_that_a_person_has_changed_since_stays() -> None:
+    """A rollback does not restore what is not the deployment's any more."""
+    world = World(3)
+    own = {"parameters": {"day": 7}}
+    world.submit(manifest(content(world, "{}", {"06:00": True})))
+    world.run()
+    world.submit(manifest(content(world, "{}", {"06:00": True}, {"parameters": {"day": 2}})), "e")
+    assert world.run("e") == [DeploymentState.SUCCEEDED]
+    for each in pipeline(world).part(Schedules).by_id.values():
+        each.shown["executionData"] = own
+    world.ask(Verb.RETIRE, "e")
+    assert world.run("e") == [DeploymentState.COMPENSATED]
+    assert data_of(world) == {"06:00": own}
 
 
 def test_schedules_are_off_while_their_item_changes_and_on_again_last() -> None:

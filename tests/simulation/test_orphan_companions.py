@@ -82,6 +82,29 @@ def test_staging_items_stay_if_another_actor_has_a_dataflow_of_the_same_seconds(
     assert "kept, because nothing proves that Fabric added it" in told
 
 
+def reads_of_journals(flows: int) -> int:
+    """Return how often a sweep reads the steps of a deployment to delete so many dataflows."""
+    world = World(1)
+    deployed(world, *(flow(world, f"old {number}") for number in range(flows)))
+    world.submit(manifest(content(world, orphans="delete")), "e")
+    assert world.run("e") == [DeploymentState.SUCCEEDED]
+    journal: Any = world.services.journal
+    read, steps = list[str](), journal.steps
+
+    def counted(deployment_id: str) -> Any:
+        read.append(deployment_id)
+        return steps(deployment_id)
+
+    journal.steps = counted
+    world.pass_hours(1)
+    assert "Dataflow" not in {item.type for item in items(world).values()}
+    return len(read)
+
+
+def test_journals_of_a_target_are_read_once_for_all_orphans() -> None:
+    assert reads_of_journals(2) == reads_of_journals(8)
+
+
 @pytest.mark.law(1)
 def test_staging_items_that_an_interruption_left_are_deleted_later() -> None:
     """Fabric fails when the warehouse is deleted, after the dataflow was: the next sweeps go on with the pair alone."""

@@ -5,13 +5,13 @@ forgotten. An item that still stands has companions of its own, so nothing is pr
 were created in the same seconds.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 
 from shared.domain.records import DeploymentRecord, Resource
 from shared.saga.step import companions
 from shared.saga.step.delivery import Services
-from shared.saga.sweep.orphans import adopted_ids
+from shared.saga.sweep.orphans import adopted_ids, resource_ids
 from shared.steps.companion_types import COMPANIONS
 from shared.steps.companions import proven, unproven
 from shared.steps.makers import Found, Maker
@@ -33,39 +33,65 @@ def has_companions_that_stay(item_type: str) -> bool:
     return any(companion.outlives for companion in COMPANIONS.get(item_type, ()))
 
 
-def find(services: Services, record: DeploymentRecord, item: Resource) -> Beside:
-    """Return what stays beside an item when it is deleted, or has been.
+@dataclass(frozen=True)
+class _Made:
+    """The resources that a deployment accounts for, and those of its items to which Fabric adds companions."""
 
-    Raises ConflictError while another deployment is active at the target, because it may be about to adopt it;
-    FabricError.
+    ids: frozenset[str]
+    makers: tuple[Maker, ...]
+
+
+class LeftBeside:
+    """Finds what stays beside the orphans that are deleted after a deployment.
+
+    The journal of each deployment at its target is read at most once, whatever the number of orphans: the caller holds
+    the target, so none of them begins anything in the meantime.
     """
-    if not has_companions_that_stay(item.type):
-        return Beside()
-    place, taken = item.parent_id or "", adopted_ids(services, record)
-    makers = _makers(services, record.target, item)
-    rows = list(services.fabric.list(f"/workspaces/{place}/items")) if makers else []
-    standing = {str(row.get("id") or "").lower() for row in rows} - {item.id.lower()}
-    known = proven(services.fabric, [_seen(maker, standing) for maker in makers], rows, place)
-    going = [found for found in known if found.outlives and found.resource.id not in taken]
-    gone = [maker for maker in makers if maker.resource.id == item.id]
-    return Beside(tuple(going), tuple(unproven(gone, rows, place, going)))
 
+    def __init__(self, services: Services, record: DeploymentRecord) -> None:
+        self._services, self._record = services, record
+        self._made = cache(self._read)
 
-def _makers(services: Services, target: str, item: Resource) -> list[Maker]:
-    """Return the item and the others of its type that its deployment created, if the journal remembers that."""
-    now = services.clock.now()
-    for makers in _created_at(services, target):
-        if any(maker.resource.id == item.id for maker in makers):
-            alike = [m for m in makers if m.resource.type == item.type and m.resource.parent_id == item.parent_id]
-            return alike if all(maker.companions_shown_at <= now for maker in alike) else []
-    return []
+    def find(self, item: Resource) -> Beside:
+        """Return what stays beside an item when it is deleted, or has been.
 
+        Raises ConflictError while another deployment is active at the target, because it may be about to adopt it;
+        FabricError.
+        """
+        if not has_companions_that_stay(item.type):
+            return Beside()
+        place, fabric = item.parent_id or "", self._services.fabric
+        makers = self._makers(item)
+        rows = list(fabric.list(f"/workspaces/{place}/items")) if makers else []
+        standing = {str(row.get("id") or "").lower() for row in rows} - {item.id.lower()}
+        known = proven(fabric, [_seen(maker, standing) for maker in makers], rows, place)
+        going = [found for found in known if found.outlives and found.resource.id not in self._taken]
+        gone = [maker for maker in makers if maker.resource.id == item.id]
+        return Beside(tuple(going), tuple(unproven(gone, rows, place, going)))
 
-def _created_at(services: Services, target: str) -> Iterator[list[Maker]]:
-    """Yield what each deployment of a target created, of the items to which Fabric adds companions."""
-    for deployment in services.journal.deployments(target):
-        rows = [each.record for each in services.journal.steps(deployment.deployment_id)]
-        yield companions.makers_among(services, rows)
+    def _makers(self, item: Resource) -> list[Maker]:
+        """Return the item and the others of its type that its deployment created, if the journal remembers that."""
+        now = self._services.clock.now()
+        for deployment_id in self._deployments:
+            makers = self._made(deployment_id).makers
+            if any(maker.resource.id == item.id for maker in makers):
+                alike = [m for m in makers if m.resource.type == item.type and m.resource.parent_id == item.parent_id]
+                return alike if all(maker.companions_shown_at <= now for maker in alike) else []
+        return []
+
+    @cached_property
+    def _deployments(self) -> list[str]:
+        """The deployments at the target, newest first."""
+        return [each.deployment_id for each in self._services.journal.deployments(self._record.target)]
+
+    @cached_property
+    def _taken(self) -> set[str]:
+        """The ids of the resources that other deployments at the target account for."""
+        return adopted_ids(self._services, self._record, lambda deployment_id: self._made(deployment_id).ids)
+
+    def _read(self, deployment_id: str) -> _Made:
+        rows = [each.record for each in self._services.journal.steps(deployment_id)]
+        return _Made(resource_ids(rows), tuple(companions.makers_among(self._services, rows)))
 
 
 def _seen(maker: Maker, standing: set[str]) -> Maker:

@@ -5,7 +5,7 @@ orphan; the same name alone proves nothing. A role assignment has no marker, so 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -127,14 +127,25 @@ def _made(services: Services, row: StepRecord, *, uncertain: bool) -> Snapshot |
     return found if found is not None and kind.recognises(spec, row.intent, found, uncertain) else None
 
 
-def adopted_ids(services: Services, header: DeploymentRecord) -> set[str]:
-    """Return the ids of the resources that other deployments at the target account for."""
+def adopted_ids(
+    services: Services, header: DeploymentRecord, ids_of: Callable[[str], Iterable[str]] | None = None
+) -> set[str]:
+    """Return the ids of the resources that other deployments at the target account for. `ids_of` returns those of one
+    deployment, by default from its journal. Raises ConflictError while one of them is active."""
     others = [other for other in _others(services, header) if other.state not in _GONE]
     for other in others:
         if _is_active(other) and other.state is not D.STUCK:  # a stuck one adopts nothing any more
             raise ConflictError(f"deployment {other.deployment_id} is active at that target")
-    rows = [s.record for other in others for s in services.journal.steps(other.deployment_id)]
-    return {row.resource.id for row in rows if row.resource is not None}
+
+    def read(deployment_id: str) -> Iterable[str]:
+        return resource_ids(s.record for s in services.journal.steps(deployment_id))
+
+    return {resource_id for other in others for resource_id in (ids_of or read)(other.deployment_id)}
+
+
+def resource_ids(rows: Iterable[StepRecord]) -> frozenset[str]:
+    """Return the ids of the resources that these steps name."""
+    return frozenset(row.resource.id for row in rows if row.resource is not None)
 
 
 def blocking_reason(services: Services, header: DeploymentRecord) -> str | None:

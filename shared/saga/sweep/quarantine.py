@@ -16,7 +16,7 @@ from shared.domain.json import JsonObject
 from shared.domain.ports import Change, Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, Resource, StepRecord
 from shared.saga.step.delivery import Services
-from shared.saga.sweep import left_beside
+from shared.saga.sweep.left_beside import LeftBeside, has_companions_that_stay
 from shared.steps import eventhouse
 from shared.steps.orphans import OrphansKind, candidates_in, deletable, deleted_from, listed_for, may_delete
 from shared.steps.parents import delete_item, is_workspace_gone
@@ -52,9 +52,10 @@ def delete_quarantined(services: Services, header: Versioned[DeploymentRecord], 
         reason = f"deletes {len(there)} item(s) in quarantine: the deployment cannot be rolled back any more"
         header = services.journal.write_header(Change(header, record.replace(deleted_since=now), SWEEPER, reason))
     refused: FabricError | None = None
+    beside = LeftBeside(services, header.record)
     for each in found:
         try:
-            _delete(services, header.record, each, hold)
+            _delete(services, header.record, each, beside, hold)
         except FabricError as error:
             refused = refused or error
     record = header.record
@@ -88,16 +89,18 @@ def _quarantined(services: Services, deployment_id: str) -> Iterator[_Quarantine
                 resource = Resource(shown["type"], shown["id"], shown["displayName"], spec["workspaceId"])
                 yield _Quarantined(row, resource, each["identity"])
         for each in deleted_from(spec, listed):
-            if left_beside.has_companions_that_stay(each["type"]) and may_delete(spec, each["type"], each["name"]):
+            if has_companions_that_stay(each["type"]) and may_delete(spec, each["type"], each["name"]):
                 resource = Resource(each["type"], each["id"], each["name"], spec["workspaceId"])
                 yield _Quarantined(row, resource, each["identity"], is_gone=True)
 
 
-def _delete(services: Services, record: DeploymentRecord, each: _Quarantined, hold: Callable[[], None]) -> None:
+def _delete(
+    services: Services, record: DeploymentRecord, each: _Quarantined, left: LeftBeside, hold: Callable[[], None]
+) -> None:
     """Delete an item with the companions that would stay. Companions that are left after an interruption are found
     again by the next sweep, because the item counts as gone then."""
     resource = each.resource
-    beside = left_beside.find(services, record, resource)
+    beside = left.find(resource)
     if each.is_gone and not beside.going:
         return
     verb = "was deleted before" if each.is_gone else "is deleted"

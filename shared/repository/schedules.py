@@ -7,13 +7,15 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from shared.domain.json import JsonObject, as_list, as_object, canonical
 
 PART = ".schedules"
+_SECOND = len("2026-01-01T00:00:00")
 _KNOWN = frozenset({"enabled", "jobType", "configuration", "executionData"})
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)?")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?")
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,11 @@ def is_same(shown: JsonObject, wanted: JsonObject) -> bool:
     return all(held.get(name) == value for name, value in wished.items())
 
 
+def is_same_plan(one: JsonObject, other: JsonObject) -> bool:
+    """Return True if two schedules that Fabric has shown start their jobs at the same times."""
+    return comparable(one.get("configuration") or {}) == comparable(other.get("configuration") or {})
+
+
 def is_same_data(shown: JsonObject | None, wanted: JsonObject | None) -> bool:
     """Return True if two schedules start their jobs with the same data; to have none and to have no member is the
     same."""
@@ -68,7 +75,8 @@ def is_same_data(shown: JsonObject | None, wanted: JsonObject | None) -> bool:
 
 
 def comparable(configuration: JsonObject) -> str:
-    """Return a configuration in the form in which two are compared: times without zone and fractions, lists sorted."""
+    """Return a configuration in the form in which two are compared: times in UTC to the second, lists sorted, nothing
+    that is null. A time without a zone is in UTC, as Fabric shows all times."""
     return canonical(_plain(configuration))
 
 
@@ -78,8 +86,15 @@ def _plain(value: Any) -> Any:
         return {name: _plain(each) for name, each in row.items() if each is not None}
     if rows is not None:
         return sorted((_plain(each) for each in rows), key=canonical)
-    found = _TIME.fullmatch(value) if isinstance(value, str) else None
-    return found[1] if found else value
+    return _time(value) if isinstance(value, str) and _TIME.fullmatch(value) else value
+
+
+def _time(text: str) -> str:
+    try:
+        found = datetime.fromisoformat(text)
+        return found.astimezone(UTC).replace(tzinfo=None, microsecond=0).isoformat() if found.tzinfo else text[:_SECOND]
+    except (ValueError, OverflowError):
+        return text  # a day that does not exist: Fabric reports it
 
 
 def _rows(text: str) -> list[Any]:

@@ -21,7 +21,7 @@ from shared.domain.ports import Fabric
 from shared.domain.ports.deployed import SCHEDULES, identity_of
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.repository.schedules import Schedule, is_same, is_same_data, schedules_in
+from shared.repository.schedules import Schedule, is_same, is_same_data, is_same_plan, schedules_in
 from shared.steps import schedules
 from shared.steps.kind import Call, Details, IfExists, Recall, ResourceKind, Snapshot, VerificationError
 from shared.steps.repository_part import UnusablePartError, rendered_part
@@ -146,7 +146,7 @@ class ItemSchedulesKind(ResourceKind):
             shown = here.get(row["id"])
             if shown is None and not any(is_same(each["configuration"], row["configuration"]) for each in now):
                 calls += [_post(spec, row, enabled=row["enabled"])] if _own(spec, row) is not None else []
-            elif shown is not None and shown["configuration"] == row["configuration"]:
+            elif shown is not None and is_same_plan(shown, row):
                 is_ours = any(is_same_data(shown.get("executionData"), each.execution) for each in _for(row, wanted))
                 old = _with(shown, row["enabled"], row.get("executionData") if is_ours else shown.get("executionData"))
                 calls += [_patch(spec, old, shown)] if body_of(old, shown) != body_of(shown, shown) else []
@@ -159,8 +159,8 @@ def _remaining(
     before: list[JsonObject],
     has_data: Callable[[JsonObject | None, JsonObject | None], bool] = is_same_data,
 ) -> Iterator[tuple[Call, str]]:
-    """Yield the calls that are still to be sent, each with what it does; `before` is what the step has found, and
-    `has_data` tells whether a schedule shows the data that is wanted.
+    """Yield the calls that are still to be sent, each with what it does; `before` is what the step has found.
+    `has_data` compares the data that a schedule shows with the data that is wanted.
 
     Deletions come first, then what is switched off, then creates, and what is switched on or gets other data comes
     last.
@@ -190,7 +190,7 @@ def _remaining(
 
 
 def _changes(spec: JsonObject, pairs: Iterable[tuple[JsonObject, JsonObject]]) -> Iterator[tuple[Call, str]]:
-    """Yield the call for each pair of a schedule and what it is to be, with what it does."""
+    """Yield the call for each pair of a schedule as it is shown and as it is wanted, and what the call does."""
     for row, aim in pairs:
         done = [f"switched {'on' if aim['enabled'] else 'off'}"] if row["enabled"] != aim["enabled"] else []
         done += ["given other data"] if aim.get("executionData") is not row.get("executionData") else []
@@ -224,7 +224,7 @@ def _is_one_of(row: JsonObject, wanted: Iterable[Schedule]) -> bool:
 def _own(spec: JsonObject, row: JsonObject) -> JsonObject | None:
     """Return what is noted of a schedule that an earlier deployment created, if nobody has changed it since."""
     own: list[JsonObject] = spec["own"]
-    found = (each for each in own if each["id"] == row["id"] and each["configuration"] == row["configuration"])
+    found = (each for each in own if each["id"] == row["id"] and is_same_plan(each, row))
     return next(found, None)
 
 

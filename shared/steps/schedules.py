@@ -12,7 +12,6 @@ Source: published OpenAPI (job scheduler); recordings of microsoft/fabric-cli; r
 import base64
 import json
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -20,13 +19,11 @@ from typing import Any
 from shared.domain.errors import FabricAuthError, FabricNotFoundError, FabricRefusedError, FabricTransientError
 from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.ports import Fabric
-from shared.repository.schedules import PART, comparable, is_same_data
+from shared.repository.schedules import PART, is_same, is_same_data, is_same_plan
 from shared.steps.kind import Call
 
 log = logging.getLogger(__name__)
 
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
-_TO_SECOND = len("2026-01-01T00:00:00")
 _FIELDS = ("schedules", "sentSchedules")
 """The fields of a before-image: the schedules of the item, and those of the wanted definition."""
 JOBS: dict[str, str] = {
@@ -164,8 +161,13 @@ def _found_again(
 
 def _is_like(old: JsonObject, row: JsonObject) -> bool:
     """Return True if two schedules that Fabric has shown start their jobs at the same times and with the same data."""
-    is_same = is_same_data(old.get("executionData"), row.get("executionData"))
-    return is_same and comparable(old["configuration"]) == comparable(row["configuration"])
+    return is_same_plan(old, row) and is_same_data(old.get("executionData"), row.get("executionData"))
+
+
+def _is_made_from(sent: JsonObject, row: JsonObject) -> bool:
+    """Return True if Fabric may have made a schedule from one of a definition. One without a plan makes none."""
+    wanted = as_object(sent.get("configuration"))
+    return bool(wanted) and is_same(as_object(row.get("configuration")) or {}, wanted or {})
 
 
 def may_change(before: JsonObject) -> bool:
@@ -191,9 +193,13 @@ def restored(
     anew, gone, others = _paired(
         gone, others, lambda old, row: body_of(old)["configuration"] == row.get("configuration")
     )
-    made = [row for row in others if any(_is_planned_as(row, each) for each in sent)]
+    made = [row for row in others if any(_is_made_from(each, row) for each in sent)]
     reused, gone, made = _paired(gone, made, lambda old, row: True)
-    changed = [(old, row) for old, row in (*held, *anew, *reused) if body_of(old, row) != body_of(row, row)]
+    changed = [
+        (old, row)
+        for old, row in (*held, *anew, *reused)
+        if old.get("enabled") != row.get("enabled") or not _is_like(old, row)
+    ]
     calls = [
         *(Call("PATCH", f"{at}/{row['id']}", "schedule", body_of(old, row)) for old, row in changed),
         *(Call("POST", at, "schedule", body_of(old)) for old in gone),
@@ -216,17 +222,6 @@ def _paired(
             pairs.append((row, held))
             left = [each for each in left if each is not held]
     return pairs, alone, left
-
-
-def _is_planned_as(shown: JsonObject, sent: JsonObject) -> bool:
-    """Return True if a schedule as Fabric shows it has the plan of one in a definition; Fabric may add to it."""
-    wanted, found = as_object(sent.get("configuration")) or {}, as_object(shown.get("configuration")) or {}
-    return {name: _seconds(wanted[name]) for name in wanted} == {name: _seconds(found.get(name)) for name in wanted}
-
-
-def _seconds(value: Any) -> Any:
-    """Return a value; of a time, the part up to the second, because Fabric may write fractions and a zone after it."""
-    return value[:_TO_SECOND] if isinstance(value, str) and _TIME.match(value) else value
 
 
 def body_of(row: JsonObject, shown: JsonObject | None = None) -> JsonObject:

@@ -80,6 +80,9 @@ def test_two_schedules_with_one_plan_are_two() -> None:
     [
         (FOUR, True),
         ({**FOUR, "startDateTime": "2026-01-01T00:00:00.0000000Z", "localTimeZoneId": "UTC"}, True),
+        ({**FOUR, "startDateTime": "2026-01-01T02:00:00+02:00"}, True),
+        ({**FOUR, "startDateTime": "2026-01-01T00:00:00+02:00"}, False),
+        ({**FOUR, "times": ["05:00", "04:00"]}, False),
         (FIVE, False),
         ({}, False),
     ],
@@ -88,6 +91,18 @@ def test_only_schedules_of_the_definition_are_deleted(configuration: dict[str, A
     """Fabric may add fields, and fractions and a zone to a time."""
     found = calls([], [sent(FOUR)], [shown("x", configuration)])
     assert [method for method, _, _ in found] == ["DELETE"] * is_the_definitions
+
+
+def test_schedule_that_fabric_shows_otherwise_is_the_old_one() -> None:
+    """It made the schedule anew, with fractions and a zone after its times, and in another order."""
+    old = {"type": "Weekly", "times": ["04:00", "06:00"], "startDateTime": "2026-01-01T00:00:00"}
+    new = {"type": "Weekly", "times": ["06:00", "04:00"], "startDateTime": "2026-01-01T00:00:00.0000000Z"}
+    assert calls([shown("old", old)], [sent(old)], [shown("new", new)]) == []
+
+
+def test_entry_of_a_definition_without_a_plan_deletes_nothing() -> None:
+    """Fabric makes no schedule from it."""
+    assert calls([], [{"enabled": True}, sent({})], [shown("x", FOUR)]) == []
 
 
 def test_schedules_of_a_definition_are_read_or_left_to_fabric() -> None:

@@ -12,11 +12,12 @@ QUICK := tests/test_*.py tests/unit/domain tests/unit/steps tests/unit/saga test
 	tests/simulation/test_schedules.py -k "not planted and not answered_quickly and not replays and (not keep_the_laws or keep_the_laws[0])"
 HUNTED := tests/unit tests/differential tests/simulation tests/simulator tests/host/test_crash.py tests/host/test_timers.py \
 	tests/e2e/test_api_schema.py tests/e2e/test_crash.py tests/e2e/test_crash_sweep.py tests/e2e/test_flex.py tests/e2e/test_many.py
+TOOLS := tool-azurite tool-browser tool-peers tool-compiled
 export STACK PROFILE TIME_SCALE TOPOLOGY SEED N
 # Each process would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-quick check lint-infra coverage format bench costs azure-check infra-preview simulate hunt crash-sweep peers screenshots constraints diagrams schemas up down env clean truth
+.PHONY: help demo test test-quick check lint-infra coverage format bench costs azure-check infra-preview simulate hunt crash-sweep peers screenshots constraints diagrams schemas up down env clean truth tools $(TOOLS)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/' | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -25,16 +26,30 @@ $(READY): requirements.txt requirements-dev.txt constraints.txt .python-version
 	@if [ -z "$(BOOTSTRAP)" ]; then echo "Python 3.13 is needed (see .python-version): install it, for example with pyenv" >&2; exit 1; fi
 	@echo "setting up $(VENV)"
 	@"$(BOOTSTRAP)" -m venv $(VENV)
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(PYTHON) -m local.environments
 	@touch $(READY)
+
+# What the tests need besides Python's packages, side by side. In a fresh clone one process compiles the modules, or else
+# each worker would compile all of them.
+tools: $(READY)
+	@$(MAKE) --no-print-directory --jobs $(TOOLS)
+
+tool-azurite:
+	@$(PYTHON) -m local.azurite
+
+tool-browser:
+	@$(PYTHON) -m local.browser
+
+tool-peers:
+	@$(PYTHON) -m tests.peers.environment
+
+tool-compiled:
+	@[ -d tests/__pycache__ ] || $(PYTHON) -m pytest --collect-only --quiet > /dev/null || true
 
 demo: $(READY) ## run a deployment that succeeds and one that is rolled back, on this machine
 	@$(PYTHON) -m local.demo
 
-test: $(READY) ## run all tests; installs everything that they need
-	@$(PYTHON) -m local.azurite install
-	@$(PYTHON) -m local.browser install
-	@$(PYTHON) -m tests.peers.environment
+test: tools ## run all tests; installs everything that they need
 	@$(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-quick: $(READY) ## run the tests that start no process: decisions, and fixed schedules in memory (under a minute)
@@ -49,9 +64,7 @@ lint-infra: $(READY) ## check infra/ and the pipeline files with every checker (
 	@$(PYTHON) -m tests.infra.checkov
 	@$(PYTHON) -m pytest tests/infra tests/pipelines $(PYTEST_ARGS)
 
-coverage: $(READY) ## measure which lines the tests reach, into htmlcov/ (PYTEST_ARGS=tests/unit for a part)
-	@$(PYTHON) -m local.azurite install
-	@$(PYTHON) -m local.browser install
+coverage: tools ## measure which lines the tests reach, into htmlcov/ (PYTEST_ARGS=tests/unit for a part)
 	@$(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-report=html $(PYTEST_ARGS)
 
 format: $(READY) ## format the code
@@ -76,8 +89,7 @@ azure-check: $(READY) ## after azd up: try the real app once, and leave nothing 
 simulate: $(READY) ## run random schedules of crashes and faults over the whole system in memory (N=10000 SEED=1)
 	@$(PYTHON) -m tests.simulation
 
-hunt: $(READY) ## run the tests that draw at random, with a fresh seed and more cases (SEED=1 to repeat a run)
-	@$(PYTHON) -m local.azurite install
+hunt: tools ## run the tests that draw at random, with a fresh seed and more cases (SEED=1 to repeat a run)
 	@seed=$${SEED:-$$((RANDOM * 32768 + RANDOM))}; echo "SEED=$$seed (repeat: make hunt SEED=$$seed)"; \
 	SEED=$$seed CRASH_SEED=$$seed HYPOTHESIS_PROFILE=hunt $(PYTHON) -m pytest -n auto --dist loadfile \
 		--no-loadscope-reorder -m "" --hypothesis-seed=$$seed $(HUNTED) $(PYTEST_ARGS)

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -147,5 +148,13 @@ def stop(pid: int, seconds: float = 15.0) -> None:
     processes.end(pid, signal.SIGTERM, seconds)
 
 
+def main() -> None:
+    """Install Azurite. Exits with the reason if that fails."""
+    try:
+        print(f"azurite: {ensure_installed(HOME)}")
+    except AzuriteError as error:
+        sys.exit(str(error))
+
+
 if __name__ == "__main__":
-    print(f"azurite: {ensure_installed(HOME)}")
+    main()

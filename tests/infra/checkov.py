@@ -1,14 +1,14 @@
 """checkov over infra/, in an environment of its own, because its dependencies would hold ours at old versions.
 
-`python -m tests.infra.checkov` installs it (half a minute, once); the test runs it if it is installed.
+`python -m tests.infra.checkov` installs it, once; the test runs it if it is installed.
 """
 
 import json
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from local import environments
 from tests.infra.bicep import FOLDER
 
 VERSION = "3.3.30"
@@ -36,11 +36,7 @@ def install() -> None:
     """Install checkov once, from PyPI."""
     if is_installed():
         return
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(_HOME)], check=True)
-    command = [str(_HOME / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", f"checkov=={VERSION}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(f"pip could not install checkov {VERSION}: {done.stderr.strip()[-500:]}")
+    environments.create(_HOME, f"checkov=={VERSION}")
     (_HOME / ".ready").touch()
 
 

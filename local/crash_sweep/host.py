@@ -1,7 +1,8 @@
 """`python -m local.crash_sweep.host`: run functions hosts that count every exchange and can kill themselves at one.
 
 The counted exchanges are the requests of the storage SDKs, the app's HTTP calls to Fabric, the calls of the durable
-engine, and the receipt of messages. The app itself is unchanged.
+engine, and the receipt of messages. The app itself is unchanged, except that it looks at Fabric's operations early: the
+simulator has ended them by then, and a kill while nothing happens proves nothing.
 """
 
 # Wraps methods of vendors' classes, whose types are partly unknown.
@@ -29,10 +30,13 @@ from local.functions_host.queues import Queues
 from local.functions_host.shared_engine import SharedEngine
 from shared.adapters.fabric.transport import RequestsTransport as FabricTransport
 from shared.domain.json import as_object
+from shared.steps import STEPS
 
 _in_hand: ContextVar[str] = ContextVar("_in_hand", default="")
 """The message that the host is handling in the present task."""
 _CREATED = (200, 201, 202)
+_LOOK_SECONDS = 1.0
+"""The time after which the app looks at an operation: the least delay of a message."""
 
 
 def watch_storage(injector: CrashInjector, connection: str) -> None:
@@ -178,6 +182,12 @@ def _text(body: Any) -> str:
     return body if isinstance(body, str) else ""
 
 
+def look_early() -> None:
+    """Give all operations the same short usual duration."""
+    for kind in STEPS.values():
+        vars(kind)["expected_seconds"] = dict.fromkeys(kind.expected_seconds, _LOOK_SECONDS)
+
+
 def main() -> None:
     """Install the counters, then fork and serve a host for each line of standard input."""
     injector = CrashInjector(Path(os.environ[PLAN_VARIABLE]))
@@ -185,6 +195,7 @@ def main() -> None:
     watch_fabric(injector)
     watch_messages(injector)
     watch_engine(injector)
+    look_early()
     fork_hosts(functions_host.main)
 
 

@@ -5,7 +5,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.domain.errors import InvalidInputError, Problem
+from shared.cli import part_checks
+from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.json import JsonObject, as_object
 from shared.domain.references import template_of
 from shared.domain.text import utf8
@@ -69,6 +70,7 @@ def packed_item(spec: JsonObject, folder: Path, root: Path, path: str) -> tuple[
     item_type = metadata["type"]
     if spec.get("type") not in (None, item_type):
         raise _problem(path, f"{shown(name)} contains a {item_type}, but `type` is {spec['type']}")
+    _check_parts(contents, item_type, name)
     text = {key: value for key, value in spec.items() if value is not None and key not in ("folder", "format")}
     left_out, reason = listing.left_out, "not parts of an item"
     parts = [_part(each, content) for each, content in contents.items() if each != PLATFORM]
@@ -83,6 +85,16 @@ def packed_item(spec: JsonObject, folder: Path, root: Path, path: str) -> tuple[
     elif metadata.get("creationPayload") is not None:
         packed.setdefault("creationPayload", metadata["creationPayload"])
     return packed, LeftOut(path, name, tuple(left_out), reason) if left_out else None
+
+
+def _check_parts(contents: dict[str, bytes], item_type: str, name: str) -> None:
+    """Raise InvalidInputError with what Fabric would refuse in the parts whose rules are known."""
+    problems = Problems()
+    for path, content in contents.items():
+        if part_checks.is_checked(item_type, path):
+            part_checks.check(item_type, path, content, f"{name}/{path}", problems)
+    if problems:
+        raise InvalidInputError(problems)
 
 
 def _is_leftover(name: str) -> bool:

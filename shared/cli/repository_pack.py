@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.cli import repository_schedules, repository_shortcuts
+from shared.cli import repository_checks, repository_shortcuts
 from shared.cli.stored import StoredFiles
 from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.json import JsonObject, as_list, canonical
@@ -68,7 +68,7 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
         raise InvalidInputError(problems)
     exclude = _pattern(spec, "excludeShortcuts", path.rpartition(".")[0], problems)
     linked = repository_shortcuts.Packing(analysis, read, name, exclude)
-    unsent = tuple(repository_schedules.warnings(chosen.values(), analysis, read, name, problems))
+    doubtful = tuple(repository_checks.warnings(chosen.values(), analysis, read, name, problems))
     listed = linked.packed(chosen.values(), ordered, problems) if spec.get("shortcuts") is not False else {}
     if problems:
         raise InvalidInputError(problems)
@@ -101,7 +101,7 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
     return Packed(
         packed,
         repository.left_out,
-        (*analysis.warnings, *_unbound(loaded, repository), *unsent, *_stored_variables(loaded, path)),
+        (*analysis.warnings, *_unbound(loaded, repository), *doubtful, *_stored_variables(loaded, path)),
     )
 
 

@@ -14,7 +14,6 @@ from shared.domain.json import JsonObject, as_list, as_object, canonical
 
 PART = ".schedules"
 _SECOND = len("2026-01-01T00:00:00")
-_KNOWN = frozenset({"enabled", "jobType", "configuration", "executionData"})
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?")
 
 
@@ -50,11 +49,6 @@ def _key(number: int, schedule: Schedule) -> str:
         return comparable(schedule.configuration)
     except RecursionError:
         raise ValueError(f"entry {number}: `configuration` has too many levels") from None
-
-
-def left_out(text: str) -> tuple[str, ...]:
-    """Return the fields of entries that Fabric's API of schedules does not have. Raises ValueError."""
-    return tuple(sorted({name for row in _rows(text) for name in as_object(row) or {} if name not in _KNOWN}))
 
 
 def is_same(shown: JsonObject, wanted: JsonObject) -> bool:

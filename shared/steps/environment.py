@@ -15,6 +15,7 @@ from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.ports import Expanded, Fabric
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
+from shared.repository.environment_rules import check_compute, check_packages
 from shared.steps import items
 from shared.steps.definition_parts import parts_of, wire_definition
 from shared.steps.item import ItemKind, check_definition
@@ -26,8 +27,6 @@ TYPE = "Environment"
 SPARK, LIBRARIES = "Setting/Sparkcompute.yml", "Libraries/PublicLibraries/environment.yml"
 """The parts of an environment's definition. Source: published OpenAPI, and Microsoft's page on the definition."""
 _GIVEN_BY_FOLDER = ("type", "displayName", "description", "definition")
-_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]*(?:\[[A-Za-z0-9._,\- ]+\])?(?: ?(?:[=<>!~]=?=?) ?[^\s;#'\"]+)?")
-"""A requirement of pip that names a package of the index, with or without a version."""
 _SETTING = re.compile("[a-z][a-z0-9_]{0,63}")
 _PART = {"path": SPARK, "text": "driver_cores: 4"}
 
@@ -50,14 +49,11 @@ class EnvironmentKind:
         compute = spec.any_object(
             "sparkCompute", words=Words(f"The content of {SPARK}, with the names of that file.", {"driver_cores": 4})
         )
-        for name in compute or {}:
-            if not _SETTING.fullmatch(name):
-                spec.problem("sparkCompute", f"'{name[:64]}' is not a name of {SPARK}")
-        for i, package in enumerate(
-            spec.texts("publicLibraries", words=Words("Packages from PyPI, as pip names them.", ["pandas==2.2.3"]))
-        ):
-            if not _PACKAGE.fullmatch(package):
-                spec.problem("publicLibraries", f"[{i}]: '{package[:100]}' is not a package with a version")
+        _check_contents(
+            spec,
+            compute or {},
+            spec.texts("publicLibraries", words=Words("Packages from PyPI, as pip names them.", ["pandas==2.2.3"])),
+        )
         check_if_exists(spec, IfExists.ADOPT)
         is_folder = spec.path_field(
             "folder",
@@ -113,6 +109,20 @@ class EnvironmentKind:
             Expanded("/item", EnvironmentItemKind.name, row, (), EnvironmentItemKind.outputs),
             Expanded("", EnvironmentPublishKind.name, publish, ("/item",), EnvironmentPublishKind.outputs),
         ]
+
+
+def _check_contents(spec: Fields, compute: JsonObject, packages: list[str]) -> None:
+    """Note what Fabric would refuse. What is only doubtful is sent, because Fabric may have extended its lists."""
+
+    def bad(name: str, what: str) -> None:
+        spec.problem("sparkCompute", what)
+
+    def doubtful(name: str, what: str) -> None:
+        if not _SETTING.fullmatch(name.partition(".")[0]):  # it would become more than one name in the file
+            bad(name, what)
+
+    check_compute(compute, bad, doubtful)
+    check_packages(packages, lambda i, what: spec.problem("publicLibraries", f"[{i}]: {what}"))
 
 
 def _made(spec: JsonObject) -> JsonObject | None:

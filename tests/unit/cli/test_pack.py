@@ -78,7 +78,7 @@ def test_pack_folder_becomes_a_definition(tmp_path: Path) -> None:
 def test_pack_excludes_only_leftovers_by_name(tmp_path: Path) -> None:
     """Hidden files are parts like others; only the files that tools leave behind are excluded, and they are named."""
     made = folder(tmp_path)
-    inside = [".schedules", ".resources/functions.json", "dags/.hidden/x", "Files/.config"]
+    inside = [".settings", ".resources/functions.json", "dags/.hidden/x", "Files/.config"]
     leftovers = [".git/config", ".DS_Store", "Thumbs.db", ".pbi/cache.abf", ".children/Db.KQLDatabase/.platform"]
     leftovers += ["sub/__pycache__/m.pyc", ".ipynb_checkpoints/a.ipynb", "sub/.gitkeep", "._notebook-content.py"]
     for name in [*inside, *leftovers]:
@@ -645,3 +645,14 @@ def test_parameters_may_be_beside_the_repository_and_name_variables_of_the_calle
     assert [each for each in warnings if "environment variables PLACE" in each]
     with pytest.raises(InvalidInputError, match="leads out of the folder"):
         packed("../../outside.yml", [])
+
+
+def test_pack_part_that_fabric_would_refuse_is_named_with_its_line(tmp_path: Path) -> None:
+    """The schedules of an item's folder, as of an item of a repository."""
+    place = folder(tmp_path)
+    (place / ".schedules").write_text('{"schedules": [\n{"enabled": "yes", "configuration": {"type": "Cron"}}]}')
+    with pytest.raises(InvalidInputError) as caught:
+        pack.packed(item(), tmp_path)
+    found = {problem.path for problem in caught.value.problems}
+    assert found == {"Clean.Notebook/.schedules:2"}
+    assert len(caught.value.problems) == 5

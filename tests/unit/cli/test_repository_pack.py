@@ -223,6 +223,15 @@ def test_shortcuts_of_a_config_are_made_with_the_feature_of_fabric_cicd(folder: 
         assert [step_id.rpartition("/")[2] for step_id in made if "/shortcut/" in step_id] == expected
 
 
+DAY = {
+    "type": "Daily",
+    "startDateTime": "2026-01-01T00:00:00",
+    "endDateTime": "2027-01-01T00:00:00",
+    "localTimeZoneId": "UTC",
+    "times": ["06:00"],
+}
+
+
 def put_schedules(folder: Path, content: str) -> None:
     """Put schedules beside a pipeline of the example."""
     (folder / "workspace/Ingest/Nightly.DataPipeline/.schedules").write_text(content)
@@ -230,8 +239,7 @@ def put_schedules(folder: Path, content: str) -> None:
 
 def test_schedules_are_not_part_of_the_definition_and_come_last(folder: Path) -> None:
     """Nothing needs the step; it needs each step that nothing else needs."""
-    day = {"type": "Daily", "times": ["06:00"]}
-    put_schedules(folder, json.dumps({"schedules": [{"enabled": True, "jobType": "Execute", "configuration": day}]}))
+    put_schedules(folder, json.dumps({"schedules": [{"enabled": True, "jobType": "Execute", "configuration": DAY}]}))
     stored = StoredFiles()
     data = packed(manifest(), folder, stored=stored)
     found = steps(data)
@@ -247,29 +255,57 @@ def test_schedules_are_not_part_of_the_definition_and_come_last(folder: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("content", "what"),
+    ("content", "line", "what"),
     [
-        ("{", "is not JSON"),
-        ("[]", "must be an object with the list"),
-        ('{"schedules": [{"enabled": 1, "configuration": {"type": "Daily"}}]}', "entry 1: `enabled`"),
-        ('{"schedules": [{"enabled": true, "configuration": {}}]}', "entry 1: `configuration`"),
+        ("{", ":1", "is not JSON"),
+        ("[]", ":1", "must be an object with the list"),
+        (json.dumps({"schedules": [{"enabled": 1, "configuration": DAY}]}), ":1", "entry 1: `enabled`"),
+        ('{"schedules": [\n{"enabled": true,\n"configuration": {}}]}', ":3", "entry 1: `configuration`"),
+        (json.dumps({"schedules": [{"enabled": True, "configuration": DAY}] * 2}), "", "entry 2 starts"),
         (
-            '{"schedules": [%s, %s]}' % (('{"enabled": true, "configuration": {"type": "Daily"}}',) * 2),
-            "entry 2 starts",
-        ),
-        (
-            f'{{"schedules": [{{"enabled": true, "configuration": {{"type": "a", "x": {"[" * 999}{"]" * 999}}}}}]}}',
+            json.dumps({"schedules": [{"enabled": True, "configuration": {**DAY, "x": 0}}]}).replace(
+                '"x": 0', f'"x": {"[" * 999}{"]" * 999}'
+            ),
+            "",
             "entry 1: `configuration` has too many levels",
         ),
     ],
 )
-def test_schedules_that_cannot_be_set_are_a_problem_with_their_file(folder: Path, content: str, what: str) -> None:
+def test_schedules_that_cannot_be_set_are_a_problem_with_file_and_line(
+    folder: Path, content: str, line: str, what: str
+) -> None:
     put_schedules(folder, content)
     with pytest.raises(InvalidInputError) as caught:
         packed(manifest(), folder, stored=StoredFiles())
     [problem] = caught.value.problems
-    assert problem.path == "workspace/Ingest/Nightly.DataPipeline/.schedules"
+    assert problem.path == f"workspace/Ingest/Nightly.DataPipeline/.schedules{line}"
     assert what in problem.message
+
+
+def test_environment_that_fabric_would_refuse_is_a_problem_with_file_and_line(folder: Path) -> None:
+    """A slip in a name, a number that no Spark pool has, and a list of packages that is none."""
+    place = "workspace/Compute/spark.Environment"
+    (folder / place / "Setting/Sparkcompute.yml").write_text("driver_cores: 5\nexecutor_core: 8\n")
+    libraries = folder / place / "Libraries/PublicLibraries"
+    libraries.mkdir(parents=True, exist_ok=True)
+    (libraries / "environment.yml").write_text("dependencies:\n  - pip: pandas\n")
+    with pytest.raises(InvalidInputError) as caught:
+        packed(manifest(), folder, stored=StoredFiles())
+    found = {problem.path: problem.message for problem in caught.value.problems}
+    assert "one of 4, 8, 16, 32, 64" in found[f"{place}/Setting/Sparkcompute.yml:1"]
+    assert "Did you mean 'executor_cores'?" in found[f"{place}/Setting/Sparkcompute.yml:2"]
+    assert "a list of packages" in found[f"{place}/Libraries/PublicLibraries/environment.yml:2"]
+    assert len(found) == 3
+
+
+def test_package_that_pip_does_not_read_is_a_warning_with_file_and_line(folder: Path) -> None:
+    file = "workspace/Compute/spark.Environment/Libraries/PublicLibraries/environment.yml"
+    (folder / file).parent.mkdir(parents=True, exist_ok=True)
+    (folder / file).write_text("dependencies:\n  - pip:\n      - pandas=2.2\n      - --pre\n")
+    warnings = list[Problem]()
+    packed(manifest(), folder, stored=StoredFiles(), on_warning=warnings.append)
+    [warning] = [each for each in warnings if each.path == f"{file}:3"]
+    assert "compares versions with ==" in warning.message
 
 
 def test_semantic_models_are_bound_to_the_connections_of_parameter_yml(folder: Path) -> None:

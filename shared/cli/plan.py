@@ -30,7 +30,7 @@ from shared.domain.text import parse
 from shared.saga import deployed
 from shared.saga.dry_run.changes import DRY_RUN_RETRY, NOTHING_RECALLED, Action, DryRun, StepChange, dry_run
 from shared.steps import KINDS, STEPS
-from shared.steps.kind import Recall
+from shared.steps.recall import Recall
 
 BLOCKED, CHANGES = 1, 2
 _NAMED = 5

@@ -23,6 +23,7 @@ SagaError
     ├── FabricNameReservedError a deleted item's name is not free yet: wait
     ├── FabricConflictError     that name or principal exists already: look
     ├── FabricNotFoundError     what was addressed does not exist (or is not visible)
+    │   └── FabricMissingError  nor does any step make it: look a few times more, then tell a person
     ├── FabricAuthError         401/403: a person must grant something
     └── FabricRefusedError      any other refusal: final
         └── FabricJobError      a job ended without success
@@ -218,7 +219,8 @@ class FabricError(SagaError):
 
     `status` is None if no response came. `error_code` is Fabric's own (`errorCode`), and decisions use it, because the
     same code comes with different HTTP statuses. Microsoft's support asks for `request_id`. `is_outcome` is True if the
-    error is the outcome of a long-running operation, rather than a failure to read it.
+    error is the outcome of a long-running operation, rather than a failure to read it. `remedy` says what a person
+    should do, if the step's kind knows more than Fabric's code tells.
     """
 
     def __init__(
@@ -233,6 +235,7 @@ class FabricError(SagaError):
         retry_after_seconds: float | None = None,
         counts_as_attempt: bool = True,
         is_outcome: bool = False,
+        remedy: str = "",
     ) -> None:
         self.detail = redacted(message[: 10 * MESSAGE_LIMIT])[:MESSAGE_LIMIT]
         self.call = call
@@ -243,6 +246,7 @@ class FabricError(SagaError):
         self.retry_after_seconds = retry_after_seconds
         self.counts_as_attempt = counts_as_attempt
         self.is_outcome = is_outcome
+        self.remedy = remedy
         answer = f"HTTP {status}" if status is not None else "no answer"
         code = f" {error_code}" if error_code else ""
         request = f" (request {request_id})" if request_id else ""
@@ -267,6 +271,11 @@ class FabricConflictError(FabricError):
 
 class FabricNotFoundError(FabricError):
     """The resource is missing or not visible. A 404 does not prove its absence: a paused capacity sends it too."""
+
+
+class FabricMissingError(FabricNotFoundError):
+    """Something that a step names is missing or not visible, and no step of the deployment has made it. Only what was
+    made elsewhere a moment ago can still appear."""
 
 
 class FabricAuthError(FabricError):

@@ -51,6 +51,8 @@ def remedy(error: SagaError) -> str:
     """Return what a person should do next, in one sentence or two."""
     if not isinstance(error, FabricError):
         return "Read the message; the journal and the audit of the deployment show what was done."
+    if error.remedy:
+        return error.remedy
     if isinstance(error, FabricJobError):
         return (
             "Open the run in Fabric's monitoring hub, mend its cause, and submit again; if the deployment is held, "

@@ -2,9 +2,18 @@
 
 from dataclasses import dataclass
 
-from shared.domain.errors import FabricNameReservedError, FabricNotFoundError, FabricTransientError, SagaError
+from shared.domain.errors import (
+    FabricMissingError,
+    FabricNameReservedError,
+    FabricNotFoundError,
+    FabricTransientError,
+    SagaError,
+)
 from shared.domain.policy import RetryPolicy
 from shared.domain.polling import name_wait_seconds
+
+_MISSING_SECONDS = (2.0, 4.0, 8.0)
+"""The waits between the looks for something that only a directory which lags behind could still show."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,9 @@ def decide_retry(
     """
     if isinstance(error, FabricNameReservedError):
         return TryAgain(name_wait_seconds(deliveries), counts=False)
+    if isinstance(error, FabricMissingError):
+        is_last = attempt >= len(_MISSING_SECONDS) or attempt + 1 >= policy.max_attempts
+        return GiveUp() if is_last else TryAgain(_MISSING_SECONDS[attempt], counts=True)
     if not isinstance(error, FabricTransientError):
         return GiveUp()
     if not error.counts_as_attempt:
@@ -44,7 +56,7 @@ def decide_retry(
 def perhaps_late(error: SagaError) -> SagaError:
     """Return the error as the retry policy sees it. A missing resource may have been created a moment ago: a read right
     after a create may not find it yet (terraform-provider-fabric #497, on warehouses)."""
-    if not isinstance(error, FabricNotFoundError):
+    if not isinstance(error, FabricNotFoundError) or isinstance(error, FabricMissingError):
         return error
     return FabricTransientError(error.detail, call=error.call, retry_after_seconds=error.retry_after_seconds)
 

@@ -1,8 +1,8 @@
 """Check the Spark compute and the public libraries of an environment before they are sent.
 
 Source: published OpenAPI (environment/definitions.json: UpdateEnvironmentSparkComputeRequest, whose fields the file
-`Setting/Sparkcompute.yml` has in other letters; Microsoft's page on the definition of an environment). What that leaves
-open, as the values of a list that Fabric may extend, is a warning.
+`Setting/Sparkcompute.yml` has in other letters; Microsoft's page on the definition of an environment). A value of a
+list that Fabric may extend is a warning.
 """
 
 import difflib
@@ -46,7 +46,7 @@ def check_compute(given: dict[str, Any], bad: Report, doubtful: Report) -> None:
         if given.get(name) is not None and not isinstance(given[name], str):
             bad(name, f"`{name}` must be a text, as {MEMORY[0]}")
         elif given.get(name) is not None and given[name] not in MEMORY:
-            doubtful(name, f"`{name}` {given[name][:64]!r} is none of the published values {_listed(MEMORY)}")
+            doubtful(name, f"`{name}` {given[name][:64]!r} is not among the published values {_listed(MEMORY)}")
     _check_allocation(given.get(_ALLOCATION), bad)
     version = given.get("runtime_version")
     if version is not None and (isinstance(version, bool) or not isinstance(version, str | int | float)):

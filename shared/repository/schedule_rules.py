@@ -1,7 +1,8 @@
 """Check a part `.schedules` before it is sent, each problem with its line.
 
 A schedule is sent to Fabric's API of schedules, so the rules are those of its requests. Source: published OpenAPI
-(common/job_scheduling.json: BaseScheduleRequest, ScheduleConfig and its types). What that leaves open is a warning.
+(common/job_scheduling.json: BaseScheduleRequest, ScheduleConfig and its types). Fabric may extend
+these lists, so a word that they lack is a warning.
 """
 
 import json
@@ -26,7 +27,7 @@ _GENERAL_JOB = "execute"
 
 @dataclass
 class Findings:
-    """What is wrong with a part, and what is doubtful: pairs of a line and a sentence."""
+    """The problems and the doubts about a part: pairs of a line and a sentence."""
 
     problems: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     warnings: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
@@ -103,7 +104,7 @@ class _Entry:
         known = next((each for each in _FIELDS if each.casefold() == given.casefold()), None)
         if known is None:
             types = ", ".join(_FIELDS)
-            what = f"`type` {given[:64]!r} is none of {types}, so what else it needs is not checked"
+            what = f"`type` {given[:64]!r} is not among {types}, so its other fields are not checked"
             self._doubtful(what, "configuration", "type")
         elif given != known:
             self._bad(f"`type` {given!r} must be written {known}", "configuration", "type")

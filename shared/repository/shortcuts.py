@@ -13,8 +13,9 @@ from shared.domain.json import JsonObject, as_list, as_object
 
 ROOTS = ("Files", "Tables", "Shortcut")
 """The first segment of a shortcut's path."""
+ONE_LAKE = "oneLake"
 TARGETS: dict[str, tuple[str, ...]] = {
-    "oneLake": ("itemId", "workspaceId", "path", "connectionId"),
+    ONE_LAKE: ("itemId", "workspaceId", "path", "connectionId"),
     "amazonS3": ("location", "subpath", "connectionId"),
     "adlsGen2": ("location", "subpath", "connectionId"),
     "googleCloudStorage": ("location", "subpath", "connectionId"),

@@ -5,7 +5,10 @@ from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
-from shared.steps.kind import Call, Recall, Snapshot
+from shared.steps import needed
+from shared.steps.kind import Call, Snapshot
+from shared.steps.missing import Missing
+from shared.steps.recall import Recall
 from shared.steps.setting import SettingKind
 
 _UNBOUND = "None"
@@ -38,6 +41,9 @@ class ConnectionBindingKind(SettingKind):
             path = f"{path.rstrip('/')}/"
         source = {"type": details.get("type"), "path": path}
         return {**spec, "source": source, "connectivityType": shown.get("connectivityType")}
+
+    def missing(self, fabric: Fabric, spec: JsonObject) -> Missing | None:
+        return needed.connection(fabric, spec)
 
     def owner(self, spec: JsonObject) -> str:
         return spec["itemId"]

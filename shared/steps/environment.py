@@ -112,7 +112,7 @@ class EnvironmentKind:
 
 
 def _check_contents(spec: Fields, compute: JsonObject, packages: list[str]) -> None:
-    """Note what Fabric would refuse. What is only doubtful is sent, because Fabric may have extended its lists."""
+    """Note what Fabric would refuse. A doubtful value is sent, because Fabric may have extended its lists."""
 
     def bad(name: str, what: str) -> None:
         spec.problem("sparkCompute", what)

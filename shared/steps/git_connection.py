@@ -12,6 +12,7 @@ from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Expanded, Fabric
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
+from shared.steps import needed
 from shared.steps.kind import (
     WORKSPACE_ID,
     Call,
@@ -21,6 +22,7 @@ from shared.steps.kind import (
     VerificationError,
     located,
 )
+from shared.steps.missing import Missing
 from shared.steps.setting import SettingKind
 
 TYPE = "GitConnection"
@@ -101,6 +103,9 @@ class GitLinkKind(ResourceKind):
         workspace first."""
         held, wanted = found.image["details"], _details(spec)
         return [name for name, value in wanted.items() if _text(held.get(name)) != _text(value)]
+
+    def missing(self, fabric: Fabric, spec: JsonObject) -> Missing | None:
+        return needed.connection(fabric, spec)
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
         """Return git/connect, whose response is empty."""

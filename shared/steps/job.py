@@ -13,7 +13,8 @@ from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.steps import items
 from shared.steps.job_parameters import check_parameters, execution
-from shared.steps.kind import WORKSPACE_ID, Call, NotYetError, Recall, Snapshot, VerificationError
+from shared.steps.kind import WORKSPACE_ID, Call, NotYetError, Snapshot, VerificationError
+from shared.steps.recall import Recall
 from shared.steps.run_kind import RunKind
 
 TYPE = "JobInstance"

@@ -23,7 +23,9 @@ from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric, KindRules, OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.steps.makers import Found, Own
+from shared.steps.missing import Missing
 from shared.steps.plain_kind import PlainKind
+from shared.steps.recall import Recall
 
 log = logging.getLogger(__name__)
 
@@ -38,22 +40,6 @@ class IfExists(StrEnum):
     ADOPT = "adopt"
     UPDATE = "update"
     FAIL = "fail"
-
-
-class Recall(Protocol):
-    """The notes of earlier deployments on the items of repositories."""
-
-    def of_item(self, workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
-        """Return the note of an item by its logical id or, if it has none, by `type/name`; None if it is missing."""
-        ...
-
-    def of_step(self, workspace_id: str, step_id: str) -> list[JsonObject]:
-        """Return the notes of all items that a step of this manifest has deployed to a workspace."""
-        ...
-
-    def payload(self, digest: str) -> bytes:
-        """Return what the command line stored beside the manifest, by its SHA-256."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -201,6 +187,19 @@ class StepKind(KindRules, Protocol):
         """
         ...
 
+    def missing(self, fabric: Fabric, spec: JsonObject) -> Missing | None:
+        """Return what else the step needs and Fabric does not show, such as a connection; None if it shows all.
+
+        A plan asks before the step, a deployment only after Fabric has refused it. Fields of the spec whose values are
+        not known yet are left out of it. Raises FabricError.
+        """
+        ...
+
+    def refused(self, spec: JsonObject) -> str:
+        """Return what a person should do if Fabric refuses the step's call without a known cause; empty if the kind
+        knows no more than that."""
+        ...
+
     def capture(
         self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None
     ) -> JsonObject | OperationStarted:
@@ -289,6 +288,13 @@ class ResourceKind(PlainKind):
 
     def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
         """Allow every update."""
+
+    def missing(self, fabric: Fabric, spec: JsonObject) -> Missing | None:
+        """Return None: most steps need nothing but their workspace."""
+        return None
+
+    def refused(self, spec: JsonObject) -> str:
+        return ""
 
     def capture(
         self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None

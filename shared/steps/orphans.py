@@ -24,12 +24,12 @@ from shared.steps.kind import (
     Details,
     IfExists,
     NotYetError,
-    Recall,
     ResourceKind,
     Snapshot,
     VerificationError,
     usable,
 )
+from shared.steps.recall import Recall
 
 _WITHOUT_DATA = frozenset(
     {

@@ -28,8 +28,9 @@ from shared.steps import items, lookups, restorable, schedules
 from shared.steps.definition_parts import PLATFORM
 from shared.steps.item import ItemKind
 from shared.steps.item_actions import publish_call
-from shared.steps.kind import Call, Details, IfExists, NotYetError, Recall, Snapshot, VerificationError, usable
+from shared.steps.kind import Call, Details, IfExists, NotYetError, Snapshot, VerificationError, usable
 from shared.steps.marker import keep_marker, with_marker
+from shared.steps.recall import Recall
 
 OUTPUT_OF = {
     "id": "id",

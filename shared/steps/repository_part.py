@@ -10,7 +10,8 @@ from shared.repository.model import Ref
 from shared.repository.model_json import from_json, to_json
 from shared.repository.render import RenderError, render
 from shared.steps import lookups
-from shared.steps.kind import NotYetError, Recall
+from shared.steps.kind import NotYetError
+from shared.steps.recall import Recall
 
 
 class UnusablePartError(InvalidInputError):

@@ -19,7 +19,8 @@ from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
 from shared.repository.shortcuts import shortcuts_in
 from shared.steps import items, shortcuts
-from shared.steps.kind import Call, Details, IfExists, Recall, ResourceKind, Snapshot, VerificationError
+from shared.steps.kind import Call, Details, IfExists, ResourceKind, Snapshot, VerificationError
+from shared.steps.recall import Recall
 from shared.steps.repository_part import UnusablePartError, rendered_part
 from shared.steps.shortcut import ShortcutKind
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.fields import Fields, Words
-from shared.domain.json import JsonObject
+from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.repository.shortcuts import MAX_NAME, MAX_PATH, NAME, PATH, ROOTS, TARGETS
-from shared.steps import shortcuts
+from shared.repository.shortcuts import MAX_NAME, MAX_PATH, NAME, ONE_LAKE, PATH, ROOTS, TARGETS
+from shared.steps import needed, shortcuts
 from shared.steps.kind import (
     WORKSPACE_ID,
     Call,
@@ -19,6 +19,7 @@ from shared.steps.kind import (
     VerificationError,
     check_if_exists,
 )
+from shared.steps.missing import Missing
 
 TYPE = "Shortcut"
 
@@ -74,6 +75,24 @@ class ShortcutKind(ResourceKind):
         if found is not None and not found.image["target"]:
             what = f"the shortcut '{spec['path']}/{spec['name']}' exists, and has a destination that cannot be restored"
             raise InvalidInputError([Problem("$.with.target", f"{what}; delete it, or rename one of the two")])
+
+    def missing(self, fabric: Fabric, spec: JsonObject) -> Missing | None:
+        """Return the item that it points to, or the connection that leads there, if Fabric does not show it. Whether
+        the item has the path is known to OneLake only."""
+        for kind, place in (as_object(spec.get("target")) or {}).items():
+            found = needed.item(fabric, place) if kind == ONE_LAKE else None
+            return found or needed.connection(fabric, place)
+        return None
+
+    def refused(self, spec: JsonObject) -> str:
+        """Return what to do if the destination is refused although its item or connection is there."""
+        place = as_object((as_object(spec.get("target")) or {}).get(ONE_LAKE))
+        if place is None:
+            return "Check that the destination (location and subpath) exists, and that the connection is for it."
+        return (
+            f"A shortcut points to what exists: check that item {place.get('itemId')} has "
+            f"'{place.get('path')}'. If a job of this deployment writes it, let this step need that job."
+        )
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
         """Return POST: for an update it replaces, and is refused if somebody deleted the shortcut."""

@@ -10,11 +10,14 @@ Each step is looked up as in its first delivery (forward.py), with the same kind
           │         ├─ ifExists: update, as asked ─── unchanged
           │         └─ ifExists: adopt ────────────── adopt
           └─ refused (403, ...) ───────────────────── blocked
+
+A step that would create or update something is blocked, too, if it names something that is missing and that no step
+makes.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -22,6 +25,7 @@ from enum import StrEnum
 from shared.domain.errors import (
     FabricAuthError,
     FabricError,
+    FabricNotFoundError,
     FabricTransientError,
     InvalidInputError,
     SagaError,
@@ -37,6 +41,7 @@ from shared.domain.states import IntentAction, OperationState
 from shared.domain.step_graph import GraphStep, StepGraph, levels
 from shared.saga import deployed
 from shared.saga.dry_run.exported import ExportedItems
+from shared.saga.dry_run.lacking import comes_after, lacking
 from shared.saga.dry_run.read_only import ReadOnlyFabric
 from shared.steps import ELSEWHERE
 from shared.steps.elsewhere import ElsewhereKind
@@ -46,7 +51,6 @@ from shared.steps.kind import (
     IfExists,
     NoBeforeImageError,
     NotYetError,
-    Recall,
     Snapshot,
     StepKind,
     VerificationError,
@@ -54,6 +58,7 @@ from shared.steps.kind import (
     policy_for,
     policy_of,
 )
+from shared.steps.recall import Recall
 from shared.steps.run_kind import RunKind
 
 BUDGET_SECONDS = 120.0
@@ -185,7 +190,8 @@ def dry_run(
     accept the identity at all.
     """
     looking = ReadOnlyFabric(fabric, clock, policy, budget_seconds=budget_seconds, sleep=sleep)
-    run = _Run(looking, kinds, {}, {}, _Recall(recall, read), read, ExportedItems(looking, graph, clock, sleep))
+    needs = {step.step_id: step.needs for step in graph.steps}
+    run = _Run(looking, kinds, needs, {}, {}, _Recall(recall, read), read, ExportedItems(looking, graph, clock, sleep))
     ordinals = {step.step_id: i for i, step in enumerate(graph.steps)}
     waves = levels({i: [ordinals[need] for need in step.needs] for i, step in enumerate(graph.steps)})
     with ThreadPoolExecutor(parallel) as pool:
@@ -202,6 +208,7 @@ class _Run:
 
     fabric: ReadOnlyFabric
     kinds: Mapping[str, StepKind]
+    needs: Mapping[str, Sequence[str]]
     found: dict[str, StepChange]
     outputs: dict[str, JsonObject]
     recall: Recall
@@ -216,13 +223,17 @@ class _Run:
             return _change(step, readable(step.spec), Action.BLOCKED, f"it needs {blocked[0]}, which is blocked"), {}
         template: JsonObject = substituted(step.spec, lambda step_id, name: self.outputs[step_id].get(name))
         spec: JsonObject = readable(template)
+        unknown = open_fields(template)
         try:
             check_resolved(kind, template, is_template=True)
-            return self._looked_up(step, kind, spec, open_fields(template))
+            return self._looked_up(step, kind, spec, unknown)
         except NoBeforeImageError as error:
             return _blocked(step, spec, error), {}
         except FabricTransientError:
             raise
+        except FabricNotFoundError as error:
+            known = None if isinstance(kind, ElsewhereKind) else lacking(self.fabric, kind, spec, unknown)
+            return _blocked(step, spec, known or error), {}
         except FabricAuthError as error:
             if error.status in (None, 401) or error.error_code in IDENTITY_CODES:
                 raise
@@ -240,13 +251,14 @@ class _Run:
         if open_keys := [name for name in kind.keys if name in unknown]:
             if policy_of(kind, spec) is IfExists.UPDATE:
                 kind.allow(self.fabric, spec, None)
-            return _new(step, kind, spec, f"known after apply: {', '.join(open_keys)}"), text
+            change = _new(step, kind, spec, f"known after apply: {', '.join(open_keys)}")
+            return self._unless_lacking(change, step, kind, spec, unknown), text
         spec = kind.prepare(self.fabric, spec, self.recall)
         found = kind.find(self.fabric, spec)
         if found is None and isinstance(kind, GatheringKind):
             return self._unconnected(step, kind, spec), text
         if found is None:
-            return _new(step, kind, spec, "absent"), text
+            return self._unless_lacking(_new(step, kind, spec, "absent"), step, kind, spec, unknown), text
         outputs = self._outputs(kind, spec, found, text)
         resource = found.resource
         if policy_for(kind, spec, found) is IfExists.ADOPT:
@@ -257,8 +269,21 @@ class _Run:
         # The values that an update sets are known before apply, from the manifest.
         outputs = {n: v for n, v in outputs.items() if n not in fields} | {n: text[n] for n in fields if n in text}
         action = _ACTIONS.get(tuple(fields), Action.UPDATE)
-        change = _change(step, spec, action, remark, tuple(fields), resource)
-        return replace(change, **vars(details)), outputs
+        change = replace(_change(step, spec, action, remark, tuple(fields), resource), **vars(details))
+        return self._unless_lacking(change, step, kind, spec, unknown), outputs
+
+    def _unless_lacking(
+        self, change: StepChange, step: GraphStep, kind: StepKind, spec: JsonObject, unknown: set[str]
+    ) -> StepChange:
+        """Return the change, or that the step is blocked because something is missing. After a job that is a
+        remark, because the job may make it."""
+        error = lacking(self.fabric, kind, spec, unknown)
+        if error is None:
+            return change
+        runs = {step_id for step_id, each in self.found.items() if each.action is Action.RUN}
+        if comes_after(step, self.needs, runs):
+            return replace(change, reason=f"{change.reason}; now {error.detail}")
+        return _blocked(step, spec, error)
 
     def _unconnected(self, step: GraphStep, kind: GatheringKind, spec: JsonObject) -> StepChange:
         """Return the change of a step whose resource is absent now, and may be created by a step that it needs. Raises

@@ -35,6 +35,7 @@ from shared.saga.step import (
     exported,
     gathering,
     giving_up,
+    lacking,
     operations,
     runs,
     specs,
@@ -74,7 +75,7 @@ def advance(d: Delivery) -> Attempt:
             return _poll(d)
         return _resume(d)
     except (FabricError, InvalidInputError, VerificationError) as error:
-        return _retry_or_fail(d, error)
+        return _retry_or_fail(d, lacking.explained(d, error))
 
 
 def _restart_timeout(d: Delivery) -> None:

@@ -80,7 +80,7 @@ def test_all_problems_of_all_entries_are_reported_at_once() -> None:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        (text_of({**BASE, "type": "Hourly"}), "`type` 'Hourly' is none of"),
+        (text_of({**BASE, "type": "Hourly"}), "`type` 'Hourly' is not among"),
         (text_of({**CRON, "localTimeZoneId": "Europe/Berlin"}), "that of Windows"),
         (text_of(CRON, jobType="TableMaintenance"), "the item's job Pipeline"),
         (text_of(CRON, owner="somebody"), "owner cannot be set"),

@@ -1,0 +1,21 @@
+"""What a kind may read of earlier deployments of the same repository."""
+
+from typing import Protocol
+
+from shared.domain.json import JsonObject
+
+
+class Recall(Protocol):
+    """The notes of earlier deployments on the items of repositories."""
+
+    def of_item(self, workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
+        """Return the note of an item by its logical id or, if it has none, by `type/name`; None if it is missing."""
+        ...
+
+    def of_step(self, workspace_id: str, step_id: str) -> list[JsonObject]:
+        """Return the notes of all items that a step of this manifest has deployed to a workspace."""
+        ...
+
+    def payload(self, digest: str) -> bytes:
+        """Return what the command line stored beside the manifest, by its SHA-256."""
+        ...

@@ -7,6 +7,7 @@ that names the variable; nothing is guessed.
 import os
 import re
 import ssl
+import stat
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
@@ -16,7 +17,7 @@ from pathlib import Path
 from shared.domain import address
 from shared.domain.access import AccessPolicy
 from shared.domain.breaker import BreakerPolicy
-from shared.domain.environment import Reader, SettingsError, addressed
+from shared.domain.environment import Reader, SettingsError, addressed, vault_url
 from shared.domain.errors import SecretError
 from shared.domain.flags import FeatureFlags
 from shared.domain.notify import NotifySettings, read_notify
@@ -30,7 +31,6 @@ DOTENV = Path(__file__).resolve().parent.parent / ".env"
 _SERVICES = [f"AzureWebJobsStorage__{service}ServiceUri" for service in ("blob", "queue", "table")]
 _ADDRESSES = ("FABRIC_SAGA_URL", "AzureWebJobsStorage", *_SERVICES)
 _TENANT = re.compile(r"[0-9A-Za-z.-]*")
-_VAULT_NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9]|-(?!-)){1,22}[A-Za-z0-9]")
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def worker_threads(environment: Mapping[str, str] = os.environ) -> int | None:
     The worker ignores what is not a positive number (azure_functions_runtime/utils/threadpool.py).
     """
     text = environment.get("PYTHON_THREADPOOL_THREAD_COUNT", "").strip()
-    return int(text) if text.isascii() and text.isdigit() and int(text) else None
+    return int(text[:9]) if text.isascii() and text.isdigit() and int(text[:9]) else None
 
 
 def caller_variables(environment: Mapping[str, str] = os.environ) -> Mapping[str, str]:
@@ -173,7 +173,7 @@ def check_connections(environment: Mapping[str, str] = os.environ) -> None:
     read.text("NO_PROXY")
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         path = read.raw(name)
-        if path and not Path(path).is_dir():
+        if path:
             _check_authorities(name, path)
 
 
@@ -189,7 +189,9 @@ def _check_proxy(name: str, text: str) -> None:
 def _check_authorities(name: str, path: str) -> None:
     try:
         found = Path(path).stat()
-        _read_authorities(path, found.st_mtime_ns, found.st_size)
+        if not stat.S_ISDIR(found.st_mode):
+            _check_regular(found)
+            _read_authorities(path, found.st_mtime_ns, found.st_size)
     except ssl.SSLError:
         raise SettingsError(f"{name} is {path!r}, which holds no certificate in PEM (BEGIN CERTIFICATE)") from None
     except (OSError, ValueError) as error:
@@ -203,6 +205,12 @@ def _read_authorities(path: str, modified_ns: int, size: int) -> None:
     Raises ssl.SSLError, OSError and ValueError.
     """
     ssl.create_default_context(cafile=path)
+
+
+def _check_regular(found: os.stat_result) -> None:
+    """Raise OSError for a folder, a pipe or a device: to open a pipe waits for its writer."""
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(None, "it is not a regular file")
 
 
 def _reason(error: OSError | ValueError) -> str:
@@ -310,6 +318,7 @@ def _file(name: str, read: Reader) -> str:
     path = read.raw(name)
     try:
         if path:
+            _check_regular(Path(path).stat())
             Path(path).open("rb").close()
     except (OSError, ValueError) as error:
         raise SettingsError(f"{name} is {path[:300]!r}, which cannot be read: {_reason(error)}") from None
@@ -351,7 +360,7 @@ def _pairs(text: str) -> dict[str, str]:
 
 
 def _secrets(read: Reader, flags: FeatureFlags) -> SecretSettings:
-    url = _vault_url(read.text("KEY_VAULT_URL"), read.text("AZURE_KEY_VAULT_NAME"))
+    url = vault_url(read.text("KEY_VAULT_URL"), read.text("AZURE_KEY_VAULT_NAME"))
     if flags.azure_keyvault and not url:
         raise SettingsError(
             "FEATURE_USE_AZURE_KEYVAULT is on, and neither KEY_VAULT_URL nor AZURE_KEY_VAULT_NAME names the vault"
@@ -373,23 +382,6 @@ def _secrets(read: Reader, flags: FeatureFlags) -> SecretSettings:
         cache=cache if flags.secret_manager else replace(cache, cache_seconds=0.0),
         dotenv=DOTENV if flags.secret_manager and not flags.azure_keyvault else None,
     )
-
-
-def _vault_url(url: str, name: str) -> str:
-    """Return the vault's address; if both are set, `url` counts. Errors do not quote it: it may contain a password."""
-    if url:
-        try:
-            found = address.read(url)
-        except address.AddressError:
-            found = address.Address("", "")
-        if found.scheme != "https" or found.path not in ("", "/") or found.query:
-            raise SettingsError("KEY_VAULT_URL must be a vault's address: https://<name>.vault.azure.net")
-        return url.rstrip("/")
-    if name and not _VAULT_NAME.fullmatch(name):
-        raise SettingsError(
-            f"AZURE_KEY_VAULT_NAME is {name[:64]!r}; a vault's name has 3 to 24 letters, digits and '-'"
-        )
-    return f"https://{name}.vault.azure.net" if name else ""
 
 
 def _breaker(read: Reader) -> BreakerPolicy:

@@ -10,6 +10,9 @@ never read: a repository could send the function key to another address. Secrets
 """
 
 import argparse
+import os
+import re
+import stat
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -31,13 +34,14 @@ ADDRESSES = {
 """The variable that each key stands for."""
 DEFAULTS = ("requested-by", "timeout")
 _MAX_BYTES = 64 * 1024
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def apply(options: argparse.Namespace) -> None:
     """Use the file for what neither the environment nor an option gives. Raises InvalidInputError."""
     named = settings.config_file()
-    file = Path(named) if named else DEFAULT.expanduser()
-    if not named and not file.is_file():
+    file = Path(named) if named else _default()
+    if file is None:
         return
     found = _read(file)
     settings.set_addresses({ADDRESSES[key]: value for key, value in found.items() if key in ADDRESSES})
@@ -50,8 +54,20 @@ def apply(options: argparse.Namespace) -> None:
             raise InvalidInputError([Problem(_place(file, "timeout"), str(error))]) from None
 
 
+def _default() -> Path | None:
+    """Return the file in the home folder; None without one. The user of a container may have no home folder, or HOME
+    may name that of another user."""
+    try:
+        file = DEFAULT.expanduser()
+        return file if stat.S_ISREG(file.stat().st_mode) else None
+    except (OSError, ValueError, RuntimeError):
+        return None
+
+
 def _read(file: Path) -> dict[str, str]:
     try:
+        if not stat.S_ISREG(file.stat().st_mode) and file != Path(os.devnull):  # to open a pipe waits for its writer
+            raise OSError(None, "it is not a regular file")
         with file.open("rb") as stream:
             content = stream.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
@@ -74,6 +90,8 @@ def _read(file: Path) -> dict[str, str]:
             problems.append(Problem(_place(file, key), what))
         elif not isinstance(value, str):
             problems.append(Problem(_place(file, key), f"must be a string, not {type_name(value)}"))
+        elif _CONTROL.search(value):  # no variable can have U+0000, and no requester's name more than one line
+            problems.append(Problem(_place(file, key), "contains a line end or a control character; remove it"))
     if "url" in values and any(key.endswith("-uri") for key in values):
         problems.append(
             Problem(_place(file, "url"), "cannot be combined with addresses of storage; give one of the two")

@@ -45,8 +45,15 @@ def manifest_of(path: str, environment: str) -> Generated:
         what = "publish.skip is true, so nothing is deployed for this environment"
         raise InvalidInputError([Problem(found.repository_place, what)])
     folder = file.resolve().parent
-    repository = (folder / found.repository_directory).resolve()
-    if missing := list(_missing(found, repository, folder)):
+    try:
+        repository = (folder / found.repository_directory).resolve()
+        missing = list(_missing(found, repository, folder))
+    except ValueError:
+        what = "names a path with the character U+0000; remove it"
+        raise InvalidInputError([Problem(found.repository_place, what)]) from None
+    except RefusedError as error:
+        raise InvalidInputError([Problem(path, str(error))]) from None
+    if missing:
         raise InvalidInputError(missing)
     root = Path(os.path.commonpath([folder, repository]))
     warnings = list(found.warnings)
@@ -57,13 +64,14 @@ def manifest_of(path: str, environment: str) -> Generated:
 
 
 def _missing(found: Config, repository: Path, folder: Path) -> Iterator[Problem]:
-    """Yield what the configuration names and is not there, each with its line. Both are relative to its file."""
-    if not repository.is_dir():
+    """Yield what the configuration names and is not there, each with its line. Both are relative to its file. Raises
+    RefusedError."""
+    if not files.is_folder(repository, shown(found.repository_directory)):
         what = f"{shown(found.repository_directory)} is not a directory; write it relative to the configuration"
         yield Problem(found.repository_place, what)
-    if found.parameter is not None and not (folder / found.parameter).is_file():
+    if found.parameter is not None and not files.is_file(folder / found.parameter, shown(found.parameter)):
         what = f"{shown(found.parameter)} does not exist; write it relative to the configuration"
-        if (repository / PARAMETER_FILE).is_file():
+        if files.is_file(repository / PARAMETER_FILE, PARAMETER_FILE):
             what += f", as {os.path.relpath(repository / PARAMETER_FILE, folder)}"
         yield Problem(found.parameter_place, what)
 

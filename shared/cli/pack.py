@@ -36,7 +36,7 @@ def read_text(path: str) -> tuple[str, Path]:
             return _decoded(_standard_input(), name), Path.cwd()
         return _decoded(files.read_named(file, name, MAX_BYTES), name), file.resolve().parent
     except RefusedError as error:
-        is_pipe = path != "-" and file.is_fifo()
+        is_pipe = path != "-" and files.is_pipe(file)
         hint = "; to read the output of another program, give - and send it to standard input" if is_pipe else ""
         raise _problem("$", f"{error}{hint}") from None
 
@@ -49,7 +49,7 @@ def real_root(root: str | None, folder: Path) -> Path:
         raise _problem("--root", "is empty: give a folder, or omit the option")
     try:
         real = Path(root).resolve(strict=True)
-        if real.is_dir():
+        if real.is_dir():  # it exists, and its name was read
             return real
         why = "is not a folder"
     except (OSError, ValueError, RuntimeError) as error:

@@ -51,7 +51,7 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
     name = str(spec["path"])
     try:
         real = files.within(folder / name, root, shown(name), "; name a folder above both with --root")
-        if not real.is_dir():
+        if not files.is_folder(real, shown(name)):
             raise RefusedError(f"{shown(name)} is not a folder")
     except RefusedError as error:
         raise InvalidInputError([Problem(path, str(error))]) from None
@@ -132,9 +132,9 @@ def _parameters(spec: JsonObject, folder: Path, root: Path, problems: Problems) 
     file = posixpath.normpath(posixpath.join(str(spec["path"]), str(wanted)))
 
     def read(name: str) -> str | None:
-        if not (folder / name).exists():
-            return None
         try:
+            if not files.exists(folder / name, shown(name)):
+                return None
             at = files.within(folder / name, root, shown(name), "; name a folder above both with --root")
             return files.read(at, root, shown(name), _MAX_PARAMETERS).decode("utf-8-sig")
         except (RefusedError, UnicodeDecodeError) as error:

@@ -14,6 +14,7 @@ from shared.domain.secrets import secret_name
 from shared.domain.variables import VARIABLES
 
 _PLAIN = re.compile(r"[\x20-\x7e]*")
+_VAULT_NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9]|-(?!-)){1,22}[A-Za-z0-9]")
 
 
 class SettingsError(Exception):
@@ -39,6 +40,24 @@ def check_plain(name: str, text: str) -> None:
             f"{name} has a character that is not allowed, at position {place + 1}: {what}; "
             "set it again without that character"
         )
+
+
+def vault_url(url: str, name: str) -> str:
+    """Return the vault's address; if both are set, `url` counts. Raises SettingsError, which does not quote
+    it: it may contain a password."""
+    if url:
+        try:
+            found = address.read(url)
+        except address.AddressError:
+            found = address.Address("", "")
+        if found.scheme != "https" or found.path not in ("", "/") or found.query:
+            raise SettingsError("KEY_VAULT_URL must be a vault's address: https://<name>.vault.azure.net")
+        return url.rstrip("/")
+    if name and not _VAULT_NAME.fullmatch(name):
+        raise SettingsError(
+            f"AZURE_KEY_VAULT_NAME is {name[:64]!r}; a vault's name has 3 to 24 letters, digits and '-'"
+        )
+    return f"https://{name}.vault.azure.net" if name else ""
 
 
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}

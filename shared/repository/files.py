@@ -5,17 +5,20 @@ is followed on the way: a name that is changed in the meantime cannot open anoth
 """
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from shared.domain.errors import SagaError
+from shared.domain.printable import escaped
 
 MAX_FILES = 10_000
 """The maximum number of files and folders in one folder."""
 
 _SHOWN = 200
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _KINDS: dict[int, str] = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -52,6 +55,40 @@ def within(path: Path, root: Path, label: str, hint: str = "") -> Path:
     if not real.is_relative_to(root):
         raise RefusedError(f"{label} leads out of the folder {shown(str(root))}{hint}")
     return real
+
+
+def is_folder(path: Path, label: str) -> bool:
+    """Return True if a path leads to a folder. Raises RefusedError if the system cannot say what is there."""
+    return stat.S_ISDIR(_mode(path, label))
+
+
+def is_file(path: Path, label: str) -> bool:
+    """Return True if a path leads to a regular file. Raises as `is_folder`."""
+    return stat.S_ISREG(_mode(path, label))
+
+
+def exists(path: Path, label: str) -> bool:
+    """Return True if a path leads to anything. Raises as `is_folder`."""
+    return _mode(path, label) != 0
+
+
+def is_pipe(path: Path) -> bool:
+    """Return True if a path leads to a pipe, as far as the system says."""
+    try:
+        return stat.S_ISFIFO(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _mode(path: Path, label: str) -> int:
+    """Return the mode of what a path leads to; 0 if nothing is there. The methods of Path raise an error for a name
+    that is too long, and for one in a folder that is closed to this user."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except (OSError, ValueError) as error:
+        raise RefusedError(f"{label} cannot be read: {reason(error)}") from None
 
 
 def read(real: Path, root: Path, label: str, limit: int) -> bytes:
@@ -176,16 +213,27 @@ def listed(folder: Path, name: str, is_left_out: Callable[[str], bool], limit: i
         for entry in entries:
             path = Path(entry.path)
             relative = path.relative_to(folder).as_posix()
-            is_folder = entry.is_dir(follow_symlinks=False)
+            is_inner = entry.is_dir(follow_symlinks=False)
             if is_left_out(entry.name):
-                found.left_out.append(relative + "/" * is_folder)
-            elif is_folder:
+                found.left_out.append(relative + "/" * is_inner)
+            elif problem := _name_problem(entry.name):
+                found.problems.append(f"{shown(escaped(f'{name}/{relative}'))} {problem}")
+            elif is_inner:
                 folders.append(path)
             else:
                 _note_file(found, path, folder, shown(f"{name}/{relative}"), is_left_out)
     found.files = dict(sorted(found.files.items()))
     found.left_out.sort()
     return found
+
+
+def _name_problem(name: str) -> str:
+    """Return why no part of an item and no folder of a workspace can have the name; empty if one can."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "has a name that is not UTF-8 text; rename it"
+    return "has a control character in its name; rename it" if _CONTROL.search(name) else ""
 
 
 def _note_file(found: Listing, path: Path, folder: Path, label: str, is_left_out: Callable[[str], bool]) -> None:

@@ -1,6 +1,7 @@
 """The configuration file: what it sets, what it never sets, and its problems."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,9 @@ def test_environment_and_options_precede_the_file(account: Account, tmp_path: Pa
         ('function-key = "s3cret"', "A function key comes from FUNCTION_KEY"),
         (f'url = "{NOBODY}"\nblob-uri = "https://x"', "cannot be combined"),
         ('url = "http://app.example"', "FABRIC_SAGA_URL"),
+        ('url = "http://127.0.0.1:9\\u0000s3cret"', "url: contains a line end or a control character"),
+        ('blob-uri = "https://x\\u0000"', "blob-uri: contains a line end or a control character"),
+        ('requested-by = "anna\\nbob"', "requested-by: contains a line end or a control character"),
     ],
 )
 def test_wrong_file_is_a_clear_problem(tmp_path: Path, text: str, message: str) -> None:
@@ -83,3 +87,31 @@ def test_file_in_the_home_folder_is_read_and_one_in_the_current_folder_is_not(
     (folder / "config.toml").rename(tmp_path / "config.toml")
     monkeypatch.chdir(tmp_path)
     assert "127.0.0.1:9" not in run("list", HOME=str(tmp_path), FUNCTION_KEY="key").stdout
+
+
+@pytest.mark.parametrize("home", ["x" * 300, "/" + "x" * 5_000, "file", "locked"])
+def test_home_folder_that_cannot_be_read_is_not_needed(home: str, tmp_path: Path) -> None:
+    """HOME may be that of another user, or no folder at all."""
+    (tmp_path / "file").touch()
+    (tmp_path / "locked").mkdir(mode=0)
+    assert run("validate", "examples/medallion.yaml", HOME=str(tmp_path / home)).returncode == 0
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no home"), PermissionError(13, "Permission denied")])
+def test_user_without_a_home_folder_needs_no_file(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user of a container may have no entry in /etc/passwd, and no HOME."""
+
+    def refused(_: object) -> Path:
+        raise error
+
+    monkeypatch.setattr(Path, "expanduser", refused)
+    assert run("validate", "examples/medallion.yaml").returncode == 0
+
+
+def test_pipe_is_refused_and_the_null_device_is_an_empty_file(tmp_path: Path) -> None:
+    """To open a pipe would wait for its writer."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    done = run("validate", "examples/medallion.yaml", FABRIC_SAGA_CONFIG=str(pipe))
+    assert (done.returncode, "cannot be read: it is not a regular file" in done.stdout) == (2, True)
+    assert run("validate", "examples/medallion.yaml", FABRIC_SAGA_CONFIG=os.devnull).returncode == 0

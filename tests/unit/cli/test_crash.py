@@ -1,6 +1,7 @@
 """No value of a variable, an option or a file causes a traceback or the exit code of another outcome."""
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -100,6 +101,65 @@ def test_unreadable_file_that_a_variable_names_is_a_bad_request(
         2,
         f"error: {name} is '{path}', {expected_text}{done.stdout.partition(expected_text)[2]}",
     )
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AZURE_CLIENT_CERTIFICATE_PATH"])
+def test_file_of_a_variable_that_is_none_or_has_a_long_name_is_a_bad_request(name: str, tmp_path: Path) -> None:
+    """To open a pipe would wait for its writer; the system refuses to look for a name that is too long."""
+    os.mkfifo(tmp_path / "pipe")
+    for path, expected in (("pipe", "it is not a regular file"), ("x" * 300, "File name too long")):
+        done = run("list", environment={**NOWHERE, name: str(tmp_path / path)})
+        assert (done.returncode, done.stderr) == (2, "")
+        assert f"error: {name} is " in done.stdout
+        assert f"which cannot be read: {expected}" in done.stdout
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("repository", {"path": LONG}),
+        ("repository", {"path": ".", "parameters": LONG}),
+        ("item", {"folder": LONG}),
+        ("environment", {"folder": LONG}),
+        ("principals", {"file": LONG}),
+    ],
+)
+def test_long_name_in_a_manifest_is_a_bad_request(kind: str, fields: dict[str, str], tmp_path: Path) -> None:
+    spec = {"workspaceId": "00000000-0000-0000-0000-000000000001", **fields}
+    file = tmp_path / "m.json"
+    file.write_text(json.dumps({"name": "m", "steps": [{"id": "a", "kind": kind, "with": spec}]}))
+    done = run("validate", str(file), environment={})
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "cannot be read: File name too long" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [[LONG], ["--fabric-cicd", LONG], ["examples/medallion.yaml", "--values", LONG], ["m", "--root", LONG]]
+)
+def test_long_name_as_an_argument_is_a_bad_request(arguments: list[str], tmp_path: Path) -> None:
+    done = run("validate", *arguments, environment={})
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "cannot be read: " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ({"repository_directory": LONG}, "cannot be read: File name too long"),
+        ({"repository_directory": ".", "parameter": LONG}, "cannot be read: File name too long"),
+        ({"repository_directory": "a\0"}, "U+0000"),
+        ({"repository_directory": ".", "parameter": "a\0"}, "cannot be read"),
+    ],
+)
+def test_odd_path_in_a_configuration_is_a_bad_request(names: dict[str, str], expected: str, tmp_path: Path) -> None:
+    file = tmp_path / "config.yml"
+    file.write_text(json.dumps({"core": {"workspace": "a", **names}}))
+    done = run("validate", "--fabric-cicd", str(file), environment={})
+    assert (done.returncode, done.stderr) == (2, "")
+    assert expected in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,18 @@ def test_item_has_its_metadata_folder_and_parts(tmp_path: Path) -> None:
     assert (part.size, part.sha256) == (7, hashlib.sha256(b"x = 1\r\n").hexdigest())
     assert scan.reader(tmp_path, "repo")(part.file) == b"x = 1\r\n"
     assert b"".join(scan.opened(tmp_path, "repo", part)) == b"x = 1\r\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such name")
+@pytest.mark.parametrize("name", [b"a\xff", b"a\tb", b"a\x1bb"])
+def test_name_that_no_part_or_folder_can_have_is_a_problem(tmp_path: Path, name: bytes) -> None:
+    """Fabric's names are text on one line; the system's are bytes."""
+    odd = os.fsdecode(name)
+    item(tmp_path, "Load.Notebook", "Notebook", "Load", {**NOTEBOOK, f"{odd}.py": "x"})
+    item(tmp_path, f"{odd}/Other.Notebook", "Notebook", "Other", NOTEBOOK)
+    _, problems = scanned(tmp_path)
+    assert len(problems) == 2
+    assert all("; rename it" in problem and problem.isprintable() for problem in problems)
 
 
 def test_part_that_changes_after_the_scan_is_refused(tmp_path: Path) -> None:

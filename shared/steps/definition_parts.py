@@ -10,15 +10,37 @@ from shared.steps import definitions, schedules
 
 PLATFORM = ".platform"
 """The part with name and type in Fabric's source-control format. Fabric ignores it by default."""
+_INLINE = "InlineBase64"
+"""The only type of payload. Source: published OpenAPI, PayloadType."""
 
 
 def wire_definition(definition: JsonObject, item_type: str = "") -> JsonObject:
     """Return the definition as it is sent: each part in base64, and the format if it is not the type's default."""
-    parts = [
-        {"path": part["path"], "payload": _payload(part), "payloadType": "InlineBase64"} for part in definition["parts"]
-    ]
+    parts = [{"path": part["path"], "payload": _payload(part), "payloadType": _INLINE} for part in definition["parts"]]
     chosen = definitions.format_of(item_type, definition)
     return {"parts": parts, **({"format": chosen} if chosen else {})}
+
+
+def restorable(definition: JsonObject) -> JsonObject | None:
+    """Return a definition that Fabric returned as it can be sent again; None if a part is not complete."""
+    parts = as_list(definition.get("parts")) or []
+    if not parts or not all(map(_is_complete, parts)):
+        return None
+    return {**definition, "parts": [{**part, "payloadType": _INLINE} for part in parts]}
+
+
+def _is_complete(part: JsonObject) -> bool:
+    """Return True if a part has its path and its content. Fabric documents one type of payload, and requires it."""
+    return "path" in part and is_base64(part.get("payload")) and part.get("payloadType", _INLINE) == _INLINE
+
+
+def is_base64(payload: Any) -> bool:
+    """Return True if a value is base64, wrapped or not."""
+    try:
+        base64.b64decode(unwrapped(payload), validate=True)
+    except (AttributeError, TypeError, ValueError):  # binascii.Error is a ValueError
+        return False
+    return True
 
 
 def _payload(part: JsonObject) -> str:

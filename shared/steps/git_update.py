@@ -13,11 +13,10 @@ from shared.domain.names import same_name
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.steps import git_changes, git_restore, restorable
+from shared.steps import definition_parts, git_changes, git_restore, restorable
 from shared.steps.gathering_kind import Gathered, GatheringKind
 from shared.steps.git_changes import Change
 from shared.steps.git_connection import INITIALISED, connection, git_path
-from shared.steps.item import can_be_restored
 from shared.steps.kind import (
     WORKSPACE_ID,
     Call,
@@ -121,8 +120,8 @@ class GitUpdateKind(GatheringKind):
             if reply.operation is not None:
                 return Gathered(image, operation=reply.operation, operation_kind="getDefinition")
             answer = reply.body or {}
-        definition = as_object(answer.get("definition")) or {}
-        if not can_be_restored(definition):
+        definition = definition_parts.restorable(as_object(answer.get("definition")) or {})
+        if definition is None:
             message = f"Fabric does not return the complete definition of item {item_id}, so it could not be restored"
             raise NoBeforeImageError(message, call="getDefinition")
         return Gathered(image, (item_id, definition), is_complete=count + 1 == len(wanted))

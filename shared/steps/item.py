@@ -1,7 +1,5 @@
 """Kind `item`: an item of any type by Fabric's items API, bare or with a definition."""
 
-import base64
-import binascii
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,7 +11,7 @@ from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
 from shared.steps import definitions, eventhouse, items, schedules
-from shared.steps.definition_parts import is_as_asked, unwrapped, wire_definition
+from shared.steps.definition_parts import is_as_asked, is_base64, restorable, wire_definition
 from shared.steps.kind import (
     ANY_TYPE,
     WORKSPACE_ID,
@@ -165,8 +163,8 @@ class ItemKind(items.InWorkspace):
             if reply.operation is not None:
                 return reply.operation
             captured = reply.body or {}
-        definition = captured.get("definition", {})
-        if not can_be_restored(definition):
+        definition = restorable(as_object(captured.get("definition")) or {})
+        if definition is None:
             message = (
                 f"Fabric does not return the complete definition of {found.resource.type} '{found.resource.name}', "
                 "so it could not be restored"
@@ -272,12 +270,6 @@ def _update_definition(spec: JsonObject, item_id: str, definition: JsonObject) -
     return Call("POST", path, _UPDATES, {"definition": definition})
 
 
-def can_be_restored(definition: JsonObject) -> bool:
-    """Return True if every part of a definition that Fabric returned can be sent again."""
-    parts = as_list(definition.get("parts")) or []
-    return bool(parts) and all("path" in part and "payload" in part for part in parts)
-
-
 def _format_query(spec: JsonObject) -> dict[str, str] | None:
     chosen = definitions.format_of(spec["type"], spec["definition"])
     return {"format": chosen} if chosen else None
@@ -315,7 +307,7 @@ def check_definition(definition: Fields, item_type: str) -> None:
             part.problem("payload", "give either payload (base64) or text")
         elif text is not None and not isinstance(text, str):
             part.problem("text", "must be a string")
-        elif payload is not None and not _is_base64(payload):
+        elif payload is not None and not is_base64(payload):
             part.problem("payload", "is not base64 (A-Z, a-z, 0-9, +, /, padded with =); use `text` for plain text")
         elif problem := definitions.part_problem(item_type, path, part.data):
             part.problem("text" if payload is None else "payload", f"'{path}' {problem}")
@@ -336,11 +328,3 @@ def _read_part(part: Fields) -> tuple[str, Any, Any]:
     part.choice("payloadType", ("InlineBase64",), words=Words("Fabric has only one.", "InlineBase64"))
     part.one_of({"payload": "string", "text": "string"})
     return path, payload, text
-
-
-def _is_base64(payload: Any) -> bool:
-    try:
-        base64.b64decode(unwrapped(payload), validate=True)
-    except (AttributeError, TypeError, ValueError, binascii.Error):
-        return False
-    return True

@@ -32,9 +32,13 @@ class InWorkspace(ResourceKind):
         return find_item(fabric, spec, self.item_type(spec))
 
     def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
-        """Return the item that the body of a 201, or the result of an operation, names."""
+        """Return the item that the body of a 201, or the result of an operation, names.
+
+        Its type is the one that was asked for: the item is looked for in the list of that type, and `verify` compares
+        what Fabric shows there.
+        """
         name = answer.get("displayName", spec["displayName"])
-        return Resource(answer.get("type", self.item_type(spec)), answer["id"], name, spec["workspaceId"])
+        return Resource(self.item_type(spec), answer["id"], name, spec["workspaceId"])
 
     def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
         """Return True if its description carries the marker, which nobody else writes."""

@@ -106,18 +106,27 @@ def _nulled(body: Any, field: str) -> Any:
     return {name: None if name == field else _nulled(value, field) for name, value in members.items()}
 
 
-def _run(field: str, nth: int, *, is_there: bool) -> tuple[World, OtherActors, Odd]:
-    """Run a deployment that creates or updates everything and then fails."""
+def _there() -> tuple[World, OtherActors]:
+    """Return a world in which all but the lakehouse exists."""
     world = World()
     other_actors = OtherActors(world, random.Random(1))
+    roles = [own_role()]
+    roles.append({"id": PRINCIPAL, "type": "User", "role": "Contributor"})
+    definition = {"parts": [{"path": "notebook-content.py", "payload": "b2xk", "payloadType": "InlineBase64"}]}
+    item = {"type": "Notebook", "displayName": "clean", "description": "own", "definition": definition}
+    row = {"displayName": "sales", "description": "own words\n", "roleAssignments": roles, "items": [item]}
+    control.seed(world.model, {"workspaces": [row]})
+    other_actors.remember(next(iter(world.model.store.workspaces)))
+    return world, other_actors
+
+
+def _run(field: str, nth: int, *, is_there: bool) -> tuple[World, OtherActors, Odd]:
+    """Run a deployment that creates or updates everything and then fails."""
     if is_there:
-        roles = [own_role()]
-        roles.append({"id": PRINCIPAL, "type": "User", "role": "Contributor"})
-        definition = {"parts": [{"path": "notebook-content.py", "payload": "b2xk", "payloadType": "InlineBase64"}]}
-        item = {"type": "Notebook", "displayName": "clean", "description": "own", "definition": definition}
-        row = {"displayName": "sales", "description": "own words\n", "roleAssignments": roles, "items": [item]}
-        control.seed(world.model, {"workspaces": [row]})
-        other_actors.remember(next(iter(world.model.store.workspaces)))
+        world, other_actors = _there()
+    else:
+        world = World()
+        other_actors = OtherActors(world, random.Random(1))
     odd = Odd(world, field, nth)
     world.submit(MANIFEST)
     world.run()
@@ -256,4 +265,48 @@ def test_answer_to_a_create_that_names_another_id_leaves_nothing_behind(path: st
     world.submit({**MANIFEST, "steps": MANIFEST["steps"][:-1]})
     assert world.run() == [DeploymentState.COMPENSATED]
     assert injected
+    assert world.names() == {}
+
+
+def _changing(world: World, change: Callable[[Any], Any]) -> None:
+    """Change the body of every answer."""
+    handle = world.model.handle
+
+    def odd(request: Request) -> Reply:
+        reply = handle(request)
+        body: Any = json.loads(reply.body) if reply.body and reply.status < 300 else None
+        return reply if body is None else replace(reply, body=json.dumps(change(body)).encode())
+
+    world.model.handle = odd
+
+
+@pytest.mark.parametrize(
+    "field", [{}, {"payloadType": None}, {"payloadType": 7}, {"payloadType": "Url"}, {"payload": "?"}]
+)
+def test_odd_part_of_a_definition_never_becomes_a_before_image(field: dict[str, Any]) -> None:
+    """Fabric requires a type of payload and has one: a part without it is restored with it. A part of another type, or
+    without content, could not be restored, so nothing is changed."""
+
+    def changed(body: Any) -> Any:
+        if "definition" not in body:
+            return body
+        parts = [{n: v for n, v in part.items() if n != "payloadType"} | field for part in body["definition"]["parts"]]
+        return {**body, "definition": {**body["definition"], "parts": parts}}
+
+    world, others = _there()
+    _changing(world, changed)
+    world.submit(MANIFEST)
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert violations(world, others, ["d"]) == []
+    updates = [c for c in world.model.calls if c["path"].endswith("/updateDefinition")]
+    assert len(updates) == (0 if field in ({"payloadType": "Url"}, {"payload": "?"}) else 2)
+
+
+@pytest.mark.parametrize("item_type", ["x", "notebook"])
+def test_odd_type_in_an_answer_leaves_nothing_behind(item_type: str) -> None:
+    """The item is looked for under the type that was asked for, so that it is found and deleted."""
+    world = World()
+    _changing(world, lambda body: {**body, "type": item_type} if {"id", "displayName"} <= body.keys() else body)
+    world.submit(MANIFEST)
+    assert world.run() == [DeploymentState.COMPENSATED]
     assert world.names() == {}

@@ -14,6 +14,8 @@ from local.fabric_simulator.world import Body
 
 SPARK = "Setting/Sparkcompute.yml"
 LIBRARIES = "Libraries/"
+_SHORTEST = 0.001
+"""The shortest publish, in seconds, however short operations are: its begin and its end differ."""
 IN_PROGRESS = frozenset({"Running", "Waiting", "Cancelling"})
 
 
@@ -79,7 +81,9 @@ def cancel(item: Item, now: float) -> None:
 def details(item: Item, now: float) -> Body:
     """Return `publishDetails` as it is shown."""
     state = settled(item, now)
-    began, ended = (state.began_at, state.ended_at) if state.version else (item.created_at, item.created_at)
+    began = ended = item.created_at  # recorded: of one that was never published
+    if state.version:
+        began, ended = state.began_at, max(state.ended_at, state.began_at + _SHORTEST)
     body: Body = {
         "state": state.state,
         "targetVersion": state.version or str(uuid.uuid5(uuid.UUID(item.id), "version")),

@@ -9,14 +9,13 @@ import json
 import re
 from collections.abc import Mapping
 
-from shared.domain.errors import FabricTransientError
 from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.ports import Expanded, Fabric
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
 from shared.repository.environment_rules import check_compute, check_packages
-from shared.steps import items
+from shared.steps import items, published
 from shared.steps.definition_parts import parts_of, wire_definition
 from shared.steps.item import ItemKind, check_definition
 from shared.steps.item_actions import EnvironmentPublishKind, publish_call
@@ -192,16 +191,12 @@ class EnvironmentItemKind(ItemKind):
         """Return DELETE, or the calls that restore the definition and publish it if something else was published."""
         calls = super().compensate(spec, intent, found)
         is_restored = any(call.path.endswith("/updateDefinition") for call in calls)
-        if not is_restored or found.image.get("version") == (intent.before or {}).get("version"):
+        if not is_restored or not published.is_new(intent.before or {}, found.image):
             return calls
         return [calls[0], publish_call(spec["workspaceId"], found.resource.id), *calls[1:]]
 
 
 def _with_version(fabric: Fabric, found: Snapshot) -> Snapshot:
-    """Return an environment with the version that its last publish has or had. Raises FabricError."""
+    """Return an environment with its last publish. Raises FabricError."""
     resource = found.resource
-    shown = fabric.get(f"/workspaces/{resource.parent_id}/environments/{resource.id}")
-    details = as_object((as_object(shown.get("properties")) or {}).get("publishDetails"))
-    if details is None:
-        raise FabricTransientError(f"Fabric's response has no publishDetails of {resource.id}", call="GET environment")
-    return Snapshot(resource, {**found.image, "version": str(details.get("targetVersion") or "")})
+    return Snapshot(resource, {**found.image, **published.read(fabric, resource.parent_id or "", resource.id)})

@@ -10,7 +10,9 @@ from shared.domain.fields import Fields
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
-from shared.steps.kind import Call, IfExists, NotYetError, ResourceKind, Snapshot, VerificationError
+from shared.steps import published
+from shared.steps.kind import Call, Details, IfExists, NotYetError, ResourceKind, Snapshot, VerificationError
+from shared.steps.restorable import Restorable
 
 DEFAULT_VALUE_SET = "Default value set"
 """The value set that every variable library has. Source: fabric-docs, variable libraries."""
@@ -38,8 +40,8 @@ class _OfItem(ResourceKind):
     def check_more(self, spec: Fields) -> None:
         """Read the fields of the kind itself."""
 
-    def image(self, properties: JsonObject) -> JsonObject:
-        """Return what the step may change, from the properties that Fabric shows."""
+    def image(self, shown: JsonObject) -> JsonObject:
+        """Return what the step may change, from the item as Fabric shows it. Raises FabricTransientError."""
         raise NotImplementedError
 
     def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
@@ -47,11 +49,8 @@ class _OfItem(ResourceKind):
         return self._snapshot(shown, spec["workspaceId"], spec["itemId"])
 
     def _snapshot(self, shown: JsonObject, workspace_id: str, item_id: str) -> Snapshot:
-        properties = as_object(shown.get("properties"))
-        if properties is None:
-            raise FabricTransientError(f"Fabric's response has no properties of {item_id}", call=f"GET {self.type}")
         name = shown.get("displayName", item_id)
-        return Snapshot(Resource(self.type, item_id, name, workspace_id), self.image(properties))
+        return Snapshot(Resource(self.type, item_id, name, workspace_id), self.image({**shown, "id": item_id}))
 
     def path(self, workspace_id: str, item_id: str) -> str:
         return f"/workspaces/{workspace_id}/{self.collection}/{item_id}"
@@ -82,7 +81,10 @@ class ValueSetKind(_OfItem):
     def check_more(self, spec: Fields) -> None:
         spec.text("valueSet", required=True, refers=True)
 
-    def image(self, properties: JsonObject) -> JsonObject:
+    def image(self, shown: JsonObject) -> JsonObject:
+        properties = as_object(shown.get("properties"))
+        if properties is None:
+            raise FabricTransientError(f"Fabric's response has no properties of {shown['id']}", call=f"GET {self.type}")
         return {"valueSet": properties.get("activeValueSetName") or DEFAULT_VALUE_SET}
 
     def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
@@ -125,14 +127,18 @@ class EnvironmentPublishKind(_OfItem):
     def check_more(self, spec: Fields) -> None:
         spec.raw("changed")
 
-    def image(self, properties: JsonObject) -> JsonObject:
-        details = as_object(properties.get("publishDetails")) or {}
-        return {"state": details.get("state"), "version": details.get("targetVersion")}
+    def image(self, shown: JsonObject) -> JsonObject:
+        return published.image_of(shown)
 
     def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
-        """Return `published` if the environment was changed by this deployment, or its last publish did not succeed."""
-        is_published = spec.get("changed") is False and found.image["state"] == _PUBLISHED
-        return [] if is_published else ["published"]
+        """Return `published` if the environment was changed by this deployment, was never published, or its last
+        publish did not succeed."""
+        is_published = found.image["isPublished"] and found.image["state"] == _PUBLISHED
+        return [] if is_published and spec.get("changed") is False else ["published"]
+
+    def details(self, spec: JsonObject, found: Snapshot) -> Details:
+        """Return that a first publish cannot be compensated."""
+        return Details(restorable="" if found.image["isPublished"] else Restorable.NO.value)
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
         return [publish_call(spec["workspaceId"], spec["itemId"])]
@@ -140,7 +146,7 @@ class EnvironmentPublishKind(_OfItem):
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
         found = self.find(fabric, spec)
         state = found.image["state"] if found is not None else None
-        if state in _PUBLISHING:
+        if state is None or state in _PUBLISHING:
             raise NotYetError(f"Fabric publishes environment '{resource.name}'", 30.0)
         if state != _PUBLISHED:
             raise VerificationError(f"the publish of environment '{resource.name}' ({resource.id}) ended as {state}")
@@ -148,6 +154,9 @@ class EnvironmentPublishKind(_OfItem):
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         return []
+
+    def unrestored(self, intent: Intent, found: Snapshot) -> str:
+        return published.first_publish_stays(intent.before or {}, found.image, found.resource.name)
 
 
 def publish_call(workspace_id: str, environment_id: str) -> Call:

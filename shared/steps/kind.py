@@ -251,6 +251,10 @@ class StepKind(KindRules, Protocol):
         """
         ...
 
+    def unrestored(self, intent: Intent, found: Snapshot) -> str:
+        """Return, as the end of an audit reason, what no call of `compensate` restores; usually empty."""
+        ...
+
     def check_compensated(self, fabric: Fabric, spec: JsonObject, resource: Resource, calls: Sequence[Call]) -> None:
         """Raise NotYetError while Fabric still carries out these calls of `compensate`, which it has accepted without
         an operation; FabricError if it could not."""
@@ -305,6 +309,9 @@ class ResourceKind(PlainKind):
     def guard(self, fabric: Fabric, resource: Resource, own: Own) -> list[Found]:
         """Return an empty list: nothing of others is inside an item or a role, as far as the API shows."""
         return []
+
+    def unrestored(self, intent: Intent, found: Snapshot) -> str:
+        return ""
 
     def check_compensated(self, fabric: Fabric, spec: JsonObject, resource: Resource, calls: Sequence[Call]) -> None:
         """Do nothing: the calls have had their effects when Fabric answers."""

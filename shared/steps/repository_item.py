@@ -24,10 +24,10 @@ from shared.repository import normalise
 from shared.repository.model import Ref
 from shared.repository.model_json import from_json, to_json
 from shared.repository.render import RenderError, render
-from shared.steps import items, lookups, restorable, schedules
+from shared.steps import items, lookups, published, restorable, schedules
 from shared.steps.definition_parts import PLATFORM
 from shared.steps.item import ItemKind
-from shared.steps.item_actions import publish_call
+from shared.steps.item_actions import EnvironmentPublishKind, publish_call
 from shared.steps.kind import Call, Details, IfExists, NotYetError, Snapshot, VerificationError, usable
 from shared.steps.marker import keep_marker, with_marker
 from shared.steps.recall import Recall
@@ -172,7 +172,18 @@ class RepositoryItemKind(ItemKind):
         created is not kept, because the shell is deleted."""
         if _is_as_sent(spec, found) or spec.get("shellIsNew") is True:
             return found.image
-        return super().capture(fabric, spec, found, captured)
+        image = super().capture(fabric, spec, found, captured)
+        if isinstance(image, OperationStarted) or spec["type"] != EnvironmentPublishKind.type:
+            return image
+        return {**image, "publish": published.read(fabric, spec["workspaceId"], found.resource.id)}
+
+    def completed(self, fabric: Fabric, intent: Intent, found: Snapshot) -> Snapshot:
+        """Return an environment with its last publish, too, if there is a before-image of its definition."""
+        found, before = super().completed(fabric, intent, found), intent.before or {}
+        if found.resource.type != EnvironmentPublishKind.type or not before.get("definition"):
+            return found
+        publish = published.read(fabric, found.resource.parent_id or "", found.resource.id)
+        return Snapshot(found.resource, {**found.image, "publish": publish})
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
         """Return POST /items, or the calls that change name, description, folder and definition."""
@@ -237,7 +248,8 @@ class RepositoryItemKind(ItemKind):
         calls: list[Call] = []
         if before.get("definition") and "definition" in changed:
             calls += self.definition_calls(spec, before, found)
-            if spec["type"] == "Environment":  # its definition is only staged; operations come before other calls
+            if "publish" in found.image and published.is_new(before.get("publish") or {}, found.image["publish"]):
+                # Its definition is only staged; operations come before other calls.
                 calls.append(publish_call(spec["workspaceId"], found.resource.id))
         old = {
             "displayName": before.get("displayName", ""),

@@ -1,6 +1,8 @@
 """The kind `environment`: what it sends, what it publishes, and what a rollback publishes again."""
 
 import base64
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +12,10 @@ from local.fabric_simulator import control, publishing
 from local.fabric_simulator.store import Item
 from shared.domain.manifest import compile_manifest
 from shared.domain.states import DeploymentState
-from shared.steps import KINDS
+from shared.saga.dry_run.changes import Action, dry_run
+from shared.steps import KINDS, STEPS
 from shared.steps.environment import LIBRARIES, SPARK
+from tests.simulation import repositories
 from tests.simulation.edges import WORKSPACE, own_role
 from tests.simulation.laws import encoded
 from tests.simulation.world import World
@@ -131,6 +135,81 @@ def test_without_a_publish_it_is_only_staged() -> None:
     assert made.run() == [DeploymentState.COMPENSATED]
     assert (publishes(made), published(made)) == (0, {})
     assert yaml.safe_load(publishing.parts_of(environment(made))[SPARK]) == {"driver_cores": 8}
+
+
+def refuse_publishes(made: World, times: int) -> None:
+    """Let Fabric refuse so many publishes finally."""
+    error = {"status": 403, "body": {"errorCode": "InsufficientPrivileges", "message": "x"}}
+    rule = {"match": {"method": "POST", "path": ".*staging/publish"}, "when": {"times": times}, "action": error}
+    assert control.handle(made.model, "POST", "/_sim/faults", {}, encoded([rule]))[0] == 200
+
+
+def reasons(made: World, deployment_id: str = "d") -> str:
+    """Return the reasons of all compensated steps in the audit."""
+    return " / ".join(e.reason for e in made.journal.audit(deployment_id) if e.after == "compensated")
+
+
+def test_environment_that_was_never_published_is_published_although_it_is_as_asked() -> None:
+    """Fabric shows a publish that succeeded, of the moment of its creation."""
+    made = world(part(SPARK, "driver_cores: 4\n"))
+    made.submit(manifest(sparkCompute={"driver_cores": 4}))
+    assert made.run() == [DeploymentState.SUCCEEDED]
+    assert (publishes(made), published(made)) == (1, {SPARK: {"driver_cores": 4}})
+
+
+@pytest.mark.law(1)
+@pytest.mark.parametrize("is_repository", [False, True])
+def test_environment_that_was_never_published_is_not_published_by_a_rollback(is_repository: bool) -> None:
+    """Its definition was changed and its publish refused, so nothing of it was published."""
+    made = world(part(SPARK, "driver_cores: 8\n"))
+    data = manifest(sparkCompute={"driver_cores": 4})
+    if is_repository:
+        row = repositories.item(made.blobs, "Environment", "spark", "driver_cores: 4\n")
+        data["steps"][1] = repositories.step(WORKSPACE, [row])
+    refuse_publishes(made, 1)
+    made.submit(data)
+    assert made.run() == [DeploymentState.COMPENSATED]
+    assert (publishes(made), published(made)) == (1, {})
+    assert yaml.safe_load(publishing.parts_of(environment(made))[SPARK]) == {"driver_cores": 8}
+    assert "never been published" not in reasons(made)
+
+
+@pytest.mark.law(1)
+@pytest.mark.parametrize("cores", [4, 8], ids=["changed", "as asked"])
+def test_audit_says_that_a_first_publish_stays(cores: int) -> None:
+    """No call of Fabric reverses it: what was staged before is published, which nobody had asked for."""
+    made = world(part(SPARK, "driver_cores: 8\n"))
+    made.submit(manifest(sparkCompute={"driver_cores": cores}, fails=True))
+    assert made.run() == [DeploymentState.COMPENSATED]
+    assert published(made) == {SPARK: {"driver_cores": 8}}
+    assert "environment 'spark' had never been published, and stays published" in reasons(made)
+
+
+def test_plan_says_that_a_first_publish_cannot_be_restored() -> None:
+    made = world(part(SPARK, "driver_cores: 8\n"))
+    graph = compile_manifest(manifest(sparkCompute={"driver_cores": 8}), KINDS)
+    found = dry_run(made.services.fabric, STEPS, graph, clock=made.clock, sleep=lambda _: None)
+    change = next(step for step in found.steps if step.id == "env")
+    assert (change.action, change.restorable) == (Action.UPDATE, "no")
+
+
+def test_environment_without_publish_details_is_deployed_and_restored() -> None:
+    """The published OpenAPI allows an environment that was never published to have none."""
+    made = world(part(SPARK, "driver_cores: 8\n"))
+    handle = made.model.handle
+
+    def shown(request: Any) -> Any:
+        reply = handle(request)
+        if "/environments/" not in request.path or publishing.settled(environment(made), 0.0).version:
+            return reply
+        return replace(reply, body=encoded({**json.loads(reply.body), "properties": {}}))
+
+    made.model.handle = shown
+    made.submit(manifest(sparkCompute={"driver_cores": 4}, publish=False))
+    assert made.run() == [DeploymentState.SUCCEEDED]
+    made.submit({**manifest(sparkCompute={"driver_cores": 16}, fails=True), "name": "again"}, "d2")
+    assert made.run("d2") == [DeploymentState.COMPENSATED]
+    assert published(made) == {SPARK: {"driver_cores": 4}}
 
 
 def test_text_of_the_manifest_is_a_value() -> None:

@@ -19,7 +19,6 @@ from shared.domain.errors import (
     ConflictError,
     FabricError,
     FabricTransientError,
-    ForgottenError,
     InvalidInputError,
     NotFoundError,
     Problem,
@@ -27,6 +26,7 @@ from shared.domain.errors import (
     StorageAuthError,
     StorageUnavailableError,
 )
+from shared.domain.forgotten import ForgottenError
 from shared.domain.json import JsonObject, as_object, canonical
 from shared.domain.ports import Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord

@@ -26,13 +26,13 @@ from shared.cli.values import promoting, with_inputs
 from shared.domain.deployment_ids import ID_RULE, is_deployment_id
 from shared.domain.errors import (
     ConflictError,
-    ForgottenError,
     InvalidInputError,
     NotFoundError,
     Problem,
     Problems,
     SagaError,
 )
+from shared.domain.forgotten import ForgottenError
 from shared.domain.json import content_hash
 from shared.domain.labels import with_labels
 from shared.domain.manifest import compile_manifest

@@ -7,7 +7,7 @@ SagaError
 ├── UnknownVersionError         a record was written by a newer program; upgrade, or drain first
 ├── UnwritableError             a bug: a record that could not be read again is not written; the step fails
 ├── NotFoundError               no such deployment, step or blob
-│   └── ForgottenError          a deployment past its retention: its id stays taken, its audit stands
+│   └── ForgottenError          a deployment past its retention: its id stays taken, its audit stands (forgotten.py)
 ├── StorageUnavailableError     queue, table or blob service cannot be reached; the delivery is repeated
 │   └── StorageAuthError        it refuses this identity or key
 ├── SecretError                 a secret cannot be read; the message names it and never its value
@@ -32,13 +32,10 @@ SagaError
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from shared.domain.json import JsonObject
 from shared.domain.redaction import redacted
-
-if TYPE_CHECKING:
-    from shared.domain.records import DeploymentRecord
 
 MESSAGE_LIMIT, SHORT_LIMIT = 1_000, 200
 """Characters of a vendor's message, and of its codes and ids, that are kept; the rest reaches no table and no log."""
@@ -146,21 +143,6 @@ class UnwritableError(SagaError):
 
 class NotFoundError(SagaError):
     """No such deployment, step or blob."""
-
-
-class ForgottenError(NotFoundError):
-    """A deployment is past its retention. `record` is what is kept of its header: the hash and the final state.
-
-    Its audit is kept, and as long as it is, no other deployment can have the id.
-    """
-
-    def __init__(self, record: "DeploymentRecord") -> None:
-        since = f" since {record.forgotten_at:%Y-%m-%d}" if record.forgotten_at is not None else ""
-        super().__init__(
-            f"deployment '{record.deployment_id}' ended {record.state.value} and is past its retention{since}: "
-            "only its audit is kept, and its id cannot be used again"
-        )
-        self.record = record
 
 
 class StorageUnavailableError(SagaError):

@@ -18,13 +18,13 @@ from shared.adapters.storage.journal_table import TableJournal
 from shared.domain import audit
 from shared.domain.errors import (
     ConflictError,
-    ForgottenError,
     IllegalTransitionError,
     LimitError,
     NotFoundError,
     StorageUnavailableError,
     UnknownVersionError,
 )
+from shared.domain.forgotten import ForgottenError
 from shared.domain.ports import Change, Journal, Versioned
 from shared.domain.records import (
     AuditEntry,

@@ -10,12 +10,7 @@ from typing import Any
 from shared import bootstrap, telemetry
 from shared.bootstrap import worker
 from shared.domain.deployment_ids import is_deployment_id
-from shared.domain.errors import (
-    InvalidInputError,
-    NotFoundError,
-    Problem,
-    SagaError,
-)
+from shared.domain.errors import InvalidInputError, NotFoundError, Problem, SagaError
 from shared.domain.forgotten import ForgottenError
 from shared.domain.json import JsonObject
 from shared.domain.messages import STEP_EVENT, TARGET_EVENT, Direction, StepMessage

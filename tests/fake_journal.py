@@ -14,10 +14,7 @@ from shared.adapters.storage import journal_rows as rows
 from shared.adapters.storage.clients import BATCH_OPERATIONS
 from shared.adapters.storage.journal_lists import ORPHAN_AGE, time_key
 from shared.domain import audit, transitions
-from shared.domain.errors import (
-    ConflictError,
-    NotFoundError,
-)
+from shared.domain.errors import ConflictError, NotFoundError
 from shared.domain.forgotten import ForgottenError
 from shared.domain.json import JsonObject
 from shared.domain.labels import has_labels

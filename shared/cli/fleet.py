@@ -24,14 +24,7 @@ from shared.cli.render.timeline import clean
 from shared.cli.stored import StoredFiles
 from shared.cli.values import promoting, with_inputs
 from shared.domain.deployment_ids import ID_RULE, is_deployment_id
-from shared.domain.errors import (
-    ConflictError,
-    InvalidInputError,
-    NotFoundError,
-    Problem,
-    Problems,
-    SagaError,
-)
+from shared.domain.errors import ConflictError, InvalidInputError, NotFoundError, Problem, Problems, SagaError
 from shared.domain.forgotten import ForgottenError
 from shared.domain.json import content_hash
 from shared.domain.labels import with_labels

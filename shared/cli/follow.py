@@ -6,11 +6,7 @@ from dataclasses import dataclass
 
 from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
-from shared.domain.errors import (
-    NotFoundError,
-    StorageAuthError,
-    StorageUnavailableError,
-)
+from shared.domain.errors import NotFoundError, StorageAuthError, StorageUnavailableError
 from shared.domain.forgotten import ForgottenError
 from shared.domain.ports import JournalReads
 from shared.domain.records import DeploymentRecord, StepRecord

@@ -31,14 +31,7 @@ from shared.cli.render.timeline import clean
 from shared.cli.stored import StoredFiles
 from shared.cli.values import add_values, promoting, with_inputs
 from shared.domain.deployment_ids import ID_RULE, is_deployment_id, new_deployment_id
-from shared.domain.errors import (
-    InvalidInputError,
-    NotFoundError,
-    Problem,
-    Problems,
-    StorageUnavailableError,
-    how_many,
-)
+from shared.domain.errors import InvalidInputError, NotFoundError, Problem, Problems, StorageUnavailableError, how_many
 from shared.domain.forgotten import ForgottenError
 from shared.domain.json import JsonObject, as_object, content_hash
 from shared.domain.labels import with_labels

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 from shared.domain.access import BY_KEY, Caller, Role
 from shared.domain.deployment_ids import ID_RULE, is_deployment_id
-from shared.domain.errors import (
-    NotFoundError,
-)
+from shared.domain.errors import NotFoundError
 from shared.domain.forgotten import ForgottenError
 from shared.domain.json import JsonObject
 from shared.web.http import HttpError, Reply, Request

@@ -5,13 +5,7 @@ import uuid
 from typing import Any
 
 from shared.domain.deployment_ids import ID_RULE, is_deployment_id
-from shared.domain.errors import (
-    InvalidInputError,
-    NotFoundError,
-    Problem,
-    StorageUnavailableError,
-    how_many,
-)
+from shared.domain.errors import InvalidInputError, NotFoundError, Problem, StorageUnavailableError, how_many
 from shared.domain.forgotten import ForgottenError
 from shared.domain.json import JsonObject, as_object
 from shared.domain.manifest import compile_manifest

@@ -18,11 +18,7 @@ from shared.adapters.storage.journal_batches import StoredRow, Update, batches, 
 from shared.adapters.storage.journal_lists import JournalLists
 from shared.adapters.storage.table import Table, condition_of, quoted
 from shared.domain import audit, transitions
-from shared.domain.errors import (
-    ConflictError,
-    NotFoundError,
-    StorageUnavailableError,
-)
+from shared.domain.errors import ConflictError, NotFoundError, StorageUnavailableError
 from shared.domain.forgotten import ForgottenError
 from shared.domain.json import JsonObject
 from shared.domain.ports import Change, CorruptRow, NoteHead, Versioned

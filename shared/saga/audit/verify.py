@@ -12,10 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from shared.domain import audit
-from shared.domain.errors import (
-    ConflictError,
-    NotFoundError,
-)
+from shared.domain.errors import ConflictError, NotFoundError
 from shared.domain.forgotten import ForgottenError
 from shared.domain.ports import CorruptRow, Journal, NoteHead
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord

@@ -9,12 +9,7 @@ from functools import cache
 from typing import Any
 
 from shared.domain.approval import APPROVAL
-from shared.domain.errors import (
-    InvalidInputError,
-    NotFoundError,
-    Problem,
-    Problems,
-)
+from shared.domain.errors import InvalidInputError, NotFoundError, Problem, Problems
 from shared.domain.forgotten import ForgottenError
 from shared.domain.item_template import stored_template
 from shared.domain.json import JsonObject, as_list, as_object, content_hash

@@ -10,11 +10,7 @@ import pytest
 from shared.cli import fleet, matrix
 from shared.cli.__main__ import main
 from shared.cli.render.output import LineOutput, standard_output
-from shared.domain.errors import (
-    ConflictError,
-    InvalidInputError,
-    NotFoundError,
-)
+from shared.domain.errors import ConflictError, InvalidInputError, NotFoundError
 from shared.domain.forgotten import ForgottenError
 from shared.domain.records import DeploymentRecord
 from shared.domain.states import DeploymentState as D

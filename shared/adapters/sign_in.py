@@ -133,7 +133,8 @@ class TokenVerifier:
         base = f"{self._authority}/{self._tenant}"
         document = self._read(f"{base}/v2.0/.well-known/openid-configuration")
         rows = as_list(self._read(str(document.get("jwks_uri"))).get("keys")) or []
-        keys = {row["kid"]: jwt.PyJWK(row, "RS256") for row in rows if _is_signing_key(row)}
+        found = [(row["kid"], _signing_key(row)) for row in rows if _is_signing_key(row)]
+        keys = {key_id: key for key_id, key in found if key is not None}
         if not keys:
             raise SignInUnavailableError("the sign-in service has no key that signs tokens")
         # A registration that accepts tokens of version 1 gets them with the issuer of version 1.
@@ -143,6 +144,15 @@ class TokenVerifier:
 def _is_signing_key(row: object) -> bool:
     key = as_object(row) or {}
     return key.get("kty") == "RSA" and key.get("use", "sig") == "sig" and isinstance(key.get("kid"), str)
+
+
+def _signing_key(row: JsonObject) -> jwt.PyJWK | None:
+    """Return a key that Entra publishes; None for one that cannot be read, because the others still serve."""
+    try:
+        return jwt.PyJWK(row, "RS256")
+    except (jwt.PyJWTError, ValueError, TypeError) as error:
+        log.warning("a key of the sign-in service cannot be read: %s", type(error).__name__)
+        return None
 
 
 def caller_of(claims: JsonObject) -> Caller:

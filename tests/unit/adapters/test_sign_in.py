@@ -155,6 +155,45 @@ def test_new_key_is_read_when_a_token_names_it(tenant: Tenant) -> None:
     assert len(tenant.reads) == before
 
 
+ODD_KEYS: list[Any] = [
+    None,
+    7,
+    {},
+    {"kty": "RSA"},
+    {"kty": "RSA", "kid": None},
+    {"kty": "RSA", "kid": "odd"},
+    {"kty": "RSA", "kid": "odd", "n": None, "e": "AQAB"},
+    {"kty": "RSA", "kid": "odd", "n": "\u00e9", "e": "AQAB"},
+    {"kty": "RSA", "kid": "odd", "n": "AQ", "e": "AQAB"},
+    {"kty": "RSA", "kid": "odd", "n": 7, "e": []},
+    {"kty": "EC", "kid": "odd", "crv": "none"},
+    {"kty": "RSA", "kid": "odd", "use": "enc"},
+]
+
+
+@pytest.mark.parametrize("row", ODD_KEYS)
+def test_odd_key_of_entra_locks_nobody_out(tenant: Tenant, row: Any) -> None:
+    """Entra may publish keys of other kinds beside those that sign."""
+    read = tenant.verifier._read
+
+    def beside(url: str) -> JsonObject:
+        document = read(url)
+        return {**document, "keys": [row, *document["keys"]]} if "keys" in document else document
+
+    tenant.verifier._read = beside
+    assert tenant.verifier.verify(tenant.token()).object_id == ANNA
+    tenant.verifier.check()
+
+
+@pytest.mark.parametrize("keys", [None, {}, [], [{"kty": "RSA", "kid": "odd", "n": "AQ"}]])
+def test_keys_that_cannot_be_read_are_an_outage_of_the_sign_in_service(tenant: Tenant, keys: Any) -> None:
+    """The caller's token is not to blame, so the answer is not 401."""
+    read = tenant.verifier._read
+    tenant.verifier._read = lambda url: {**read(url), "keys": keys}
+    with pytest.raises(SignInUnavailableError, match="no key that signs"):
+        tenant.verifier.verify(tenant.token())
+
+
 def test_known_keys_serve_while_entra_is_away(tenant: Tenant) -> None:
     """Keys are used past their age while Entra is away. Without any keys no caller can be verified; that is not a
     refusal."""

@@ -27,7 +27,7 @@ from shared.domain.errors import (
     StorageUnavailableError,
 )
 from shared.domain.forgotten import ForgottenError
-from shared.domain.json import JsonObject, as_object, canonical
+from shared.domain.json import JsonObject, as_list, as_object, canonical
 from shared.domain.ports import Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DeploymentState
@@ -81,16 +81,37 @@ class RemoteApi:
     ) -> JsonObject:
         """Return the answer. Raises as `_answer`."""
         headers = {"Content-Type": media_type} | ({"traceparent": traceparent} if traceparent else {})
-        return self._answer("POST", path, params=query, data=body, headers=headers).json()
+        return self.body(self._answer("POST", path, params=query, data=body, headers=headers))
 
     def put(self, path: str, body: "_Pieces") -> JsonObject:
         """Return the answer. Raises as `_answer`."""
         headers = {"Content-Type": "application/octet-stream"}
-        return self._answer("PUT", path, (200, 201), data=body, headers=headers).json()
+        return self.body(self._answer("PUT", path, (200, 201), data=body, headers=headers))
 
     def health(self) -> JsonObject:
         """Return the details of health; a failing app answers 503 with the same details. Raises as `_answer`."""
-        return self._answer("GET", "/health", (*TAKEN, 503), timeout=HEALTH_TIMEOUTS_SECONDS).json()
+        return self.body(self._answer("GET", "/health", (*TAKEN, 503), timeout=HEALTH_TIMEOUTS_SECONDS))
+
+    def body(self, answer: requests.Response) -> JsonObject:
+        """Return the object in an answer. Raises SagaError if it has none."""
+        try:
+            found = as_object(answer.json())
+        except (ValueError, RecursionError):
+            found = None
+        if found is None:
+            raise self._not_this_app(answer.status_code)
+        return found
+
+    def rows(self, answer: requests.Response, body: JsonObject, name: str) -> list[JsonObject]:
+        """Return the objects in a list of an answer's body. Raises SagaError if it has no such list."""
+        found = as_list(body.get(name))
+        rows = [as_object(row) for row in found or []]
+        if found is None or None in rows:
+            raise self._not_this_app(answer.status_code)
+        return [row for row in rows if row is not None]
+
+    def _not_this_app(self, status: int) -> SagaError:
+        return SagaError(f"what answers at {self._host} is not this app (HTTP {status}): is that its address?")
 
     def _answer(
         self, method: str, path: str, taken: Collection[int] = TAKEN, *, timeout: Any = TIMEOUTS_SECONDS, **options: Any
@@ -109,9 +130,7 @@ class RemoteApi:
             raise log_cause(own, error) from None
         media_type = answer.headers.get("Content-Type", "")
         if answer.status_code in (404, 200, 202) and "json" not in media_type:
-            raise SagaError(
-                f"what answers at {self._host} is not this app (HTTP {answer.status_code}): is that its address?"
-            )
+            raise self._not_this_app(answer.status_code)
         if answer.status_code in taken and (answer.status_code == 304 or "json" in media_type):
             return answer
         raise _error(answer)
@@ -130,7 +149,7 @@ def _error(answer: requests.Response) -> SagaError:
     status = answer.status_code
     try:
         text = as_object(answer.json()) or {}
-    except ValueError:
+    except (ValueError, RecursionError):
         text = {}
     detail = str(text.get("detail") or f"the API answers {status}")
     if 300 <= status < 400:
@@ -145,9 +164,13 @@ def _error(answer: requests.Response) -> SagaError:
         return ForgottenError(DeploymentRecord.from_json(kept, ignore_unknown=True)) if kept else NotFoundError(detail)
     if status == 409:
         return ConflictError(detail)
-    rows: list[JsonObject] = text.get("problems") or []
-    problems = [Problem(str(row.get("path")), str(row.get("message")), int(row.get("count") or 1)) for row in rows]
+    rows = [as_object(row) or {} for row in as_list(text.get("problems")) or []]
+    problems = [Problem(str(row.get("path")), str(row.get("message")), _count(row.get("count"))) for row in rows]
     return InvalidInputError(problems) if problems else SagaError(detail)
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 1
 
 
 class _Pieces:
@@ -175,7 +198,8 @@ class RemoteJournal:
         etag, known = self._looked.get(deployment_id, ("", {}))
         answer = self._api.get(f"/deployments/{quote(deployment_id, safe='')}", etag=etag)
         if answer.status_code != 304:
-            etag, known = answer.headers.get("ETag", ""), answer.json()
+            etag, known = answer.headers.get("ETag", ""), self._api.body(answer)
+            self._api.rows(answer, known, "steps")
             self._looked = {deployment_id: (etag, known)}
         return Versioned(DeploymentRecord.from_json(known, ignore_unknown=True), etag)
 
@@ -196,9 +220,10 @@ class RemoteJournal:
     def audit(self, deployment_id: str) -> list[AuditEntry]:
         """Return the audit, oldest entry first; it is empty if the deployment does not exist."""
         try:
-            rows = self._api.get(f"/deployments/{quote(deployment_id, safe='')}/audit").json()["items"]
+            answer = self._api.get(f"/deployments/{quote(deployment_id, safe='')}/audit")
         except NotFoundError:
             return []
+        rows = self._api.rows(answer, self._api.body(answer), "items")
         return [AuditEntry.from_json(row, ignore_unknown=True) for row in rows]
 
     def page(
@@ -218,11 +243,13 @@ class RemoteJournal:
         query |= {"limit": str(max(1, min(limit, _PAGE)))}
         found: list[DeploymentRecord] = []
         while True:
-            page = self._api.get("/deployments", query).json()
-            found += [DeploymentRecord.from_json(item, ignore_unknown=True) for item in page["items"]]
-            if page["next"] is None or len(found) >= limit:
+            answer = self._api.get("/deployments", query)
+            page = self._api.body(answer)
+            items = self._api.rows(answer, page, "items")
+            found += [DeploymentRecord.from_json(item, ignore_unknown=True) for item in items]
+            if not page.get("next") or len(found) >= limit:
                 return found[:limit]
-            query["cursor"] = page["next"]
+            query["cursor"] = str(page["next"])
 
 
 class RemoteBreakers:
@@ -233,7 +260,8 @@ class RemoteBreakers:
 
     def items(self) -> list[JsonObject]:
         """Return all breakers. Raises as RemoteApi."""
-        return self._api.get("/breakers").json()["items"]
+        answer = self._api.get("/breakers")
+        return self._api.rows(answer, self._api.body(answer), "items")
 
     def reset(self, name: str) -> JsonObject:
         """Close a breaker for all workers. Raises NotFoundError, and as RemoteApi."""
@@ -272,7 +300,8 @@ class RemoteAdmin:
         wanted = list(dict.fromkeys(digests))
         for start in range(0, len(wanted), _DIGESTS):
             body = canonical({"digests": wanted[start : start + _DIGESTS]}).encode()
-            found += self._api.post("/payloads/missing", body, "application/json")["missing"]
+            answer = self._api.post("/payloads/missing", body, "application/json")
+            found += [str(digest) for digest in as_list(answer.get("missing")) or []]
         return found
 
     def put_pieces(self, digest: str, size: int, pieces: Iterable[bytes]) -> None:

@@ -29,6 +29,7 @@ from shared.domain.errors import (
     FabricTransientError,
     InvalidInputError,
     SagaError,
+    UnknownVersionError,
 )
 from shared.domain.fabric_codes import IDENTITY_CODES
 from shared.domain.json import JsonObject
@@ -143,7 +144,12 @@ class DryRun:
 
     @classmethod
     def from_json(cls, data: JsonObject) -> "DryRun":
-        return cls(data["name"], data["target"], tuple(map(StepChange.from_json, data["steps"])))
+        """Return what the app answered. Raises UnknownVersionError if it is not a dry run of this version."""
+        try:
+            return cls(data["name"], data["target"], tuple(map(StepChange.from_json, data["steps"])))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            text = "the plan of the app cannot be read: use the version of the command line that the app has"
+            raise UnknownVersionError(text) from None
 
 
 _ACTIONS: Mapping[tuple[str, ...], Action] = {("displayName",): Action.RENAME, ("folder",): Action.MOVE}

@@ -1,6 +1,7 @@
 """The command line over HTTP: how each response is mapped, and where the key is never sent."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import requests
 from shared.adapters.remote_api import RemoteAdmin, RemoteApi, RemoteJournal, key_header
 from shared.domain import errors
 from shared.domain.states import DeploymentState as D
+from shared.saga.dry_run.changes import DryRun
 from tests.contract.harness import a_header, a_step
 
 
@@ -95,6 +97,35 @@ def test_remote_response_is_an_error_of_the_app(answer: Any, expected: type[Exce
     with pytest.raises(expected, match=expected_text.replace("$", r"\$")) as caught:
         remote.get("/x")
     assert "secret.example" not in str(caught.value)
+
+
+ODD_BODIES: list[Any] = [None, [], "x", 7, {}, {"items": None}, {"items": [None]}, {"items": {}}, {"steps": [7]}]
+
+
+@pytest.mark.parametrize("body", ODD_BODIES)
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda remote: RemoteJournal(remote).page(10),
+        lambda remote: RemoteJournal(remote).audit("d"),
+        lambda remote: RemoteJournal(remote).header("d"),
+        lambda remote: RemoteJournal(remote).steps("d"),
+        lambda remote: RemoteAdmin(remote).breakers.items(),
+        lambda remote: DryRun.from_json(RemoteAdmin(remote).plan({})),
+    ],
+)
+def test_remote_answer_of_another_program_is_an_error_of_the_app(read: Callable[[RemoteApi], Any], body: Any) -> None:
+    """A proxy or another service answers with JSON too."""
+    remote, _ = api((200, body, {}))
+    with pytest.raises(errors.SagaError, match=r"app\.example is not this app|cannot be read"):
+        read(remote)
+
+
+@pytest.mark.parametrize("rows", [{}, [None], [7], "x", [{"path": 1, "message": [], "count": "many"}], [{"count": -1}]])
+def test_remote_problems_of_another_program_are_an_error_of_the_app(rows: Any) -> None:
+    remote, _ = api((400, {"detail": "x", "problems": rows}, {}))
+    with pytest.raises(errors.SagaError):
+        remote.get("/x")
 
 
 def one(state: D, *, etag: str) -> tuple[int, Any, dict[str, str]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from local.fabric_simulator.folders import Folders
 from local.fabric_simulator.jobs import Jobs
-from local.fabric_simulator.store import SQL_ENDPOINT, Item, Workspace
+from local.fabric_simulator.store import SQL_ENDPOINT
 from shared.domain import transitions
 from shared.domain.approval import APPROVAL, ON_TIMEOUT
 from shared.domain.records import DeploymentRecord, StepRecord
@@ -23,7 +23,7 @@ from shared.saga.audit import verify
 from shared.steps.definition_parts import same_definition
 from shared.steps.marker import has_marker, without_marker
 from shared.steps.orphans import OrphansKind
-from tests.simulation import news
+from tests.simulation import in_doubt, news
 from tests.simulation.edges import IDENTITY
 from tests.simulation.other_actors import OtherActors
 from tests.simulation.world import World
@@ -111,7 +111,7 @@ def _everything_present_is_accounted_for(
             continue
         for item in workspace.items.values():  # A companion comes after the item that Fabric added it to.
             foreign = item.maker_id in other_actors.things and item.type == SQL_ENDPOINT
-            if item.maker_id in known or foreign or _may_be_foreign(world, item, workspace, other_actors, rows):
+            if item.maker_id in known or foreign or in_doubt.may_be_foreign(world, item, workspace, other_actors, rows):
                 known.add(item.id)
             if item.visible_at <= now and item.id not in known and item.id not in other_actors.things:
                 yield f"{item.type} {item.name} ({item.id}) exists, and no deployment accounts for it"
@@ -122,38 +122,6 @@ def _everything_present_is_accounted_for(
         for principal in workspace.roles:
             if principal not in known and principal not in foreign and principal != IDENTITY:
                 yield f"role of {principal} on {workspace.name} exists, and no deployment accounts for it"
-
-
-def _may_be_foreign(
-    world: World, item: Item, workspace: Workspace, other_actors: OtherActors, rows: dict[str, list[StepRecord]]
-) -> bool:
-    """Return True for staging items of which nobody can tell whose they are: another actor's dataflow was created
-    within an hour. Or the audit of the step names what it kept, and that dataflow was created while the step was under
-    way, or another deployment created one within an hour that stays (seed 11003595)."""
-    if not item.name.startswith("Staging"):
-        return False
-    made = [i.created_at for i in workspace.items.values() if i.id in other_actors.things and i.type == "Dataflow"]
-    if any(abs(at - item.created_at) < 3600 for at in made):
-        return True
-    makers = [row for d in rows for row in rows[d] if row.resource is not None and row.resource.id == item.maker_id]
-    staying = [i for i in workspace.items.values() if i.type == "Dataflow" and i.id != item.maker_id]
-    is_beside = any(abs(i.created_at - item.created_at) < 3600 for i in staying)
-    is_beside = is_beside or any(_was_under_way(row, at) for row in makers for at in made)
-    return is_beside and any(_is_named_as_kept(world, row, item) for row in makers)
-
-
-def _was_under_way(row: StepRecord, at: float) -> bool:
-    """Return True if a step was under way at a time: a step that a person resumes is, from its first start."""
-    return (
-        row.started_at is not None
-        and row.finished_at is not None
-        and row.started_at.timestamp() <= at <= row.finished_at.timestamp()
-    )
-
-
-def _is_named_as_kept(world: World, row: StepRecord, item: Item) -> bool:
-    reasons = (e.reason for e in world.journal.audit(row.deployment_id) if e.subject == f"step_{row.ordinal:05d}")
-    return any("kept, because nothing proves" in reason and item.id in reason for reason in reasons)
 
 
 def _everything_applied_is_there(

@@ -10,7 +10,7 @@ import pytest
 from local.fabric_simulator import control
 from shared.domain.states import DeploymentState
 from shared.saga.audit import verify
-from shared.saga.sweep import orphans
+from shared.saga.sweep import orphans, sweeper
 from shared.steps.marker import marker_of, with_marker
 from tests.simulation import test_companions as companions
 from tests.simulation.edges import IDENTITY
@@ -227,3 +227,29 @@ def test_sweep_that_runs_twice_at_once_does_nothing_twice(monkeypatch: Any) -> N
     assert world.names() == {"sales": []}
     assert [d["id"] for d in world.model.store.deleted].count(orphan) == 1
     assert swept.orphans == [orphan]
+
+
+@pytest.mark.parametrize("overtake_rate", [0.0, 0.3])
+def test_timer_waits_for_the_end_of_a_sweep_or_starts_one_beside_it(
+    overtake_rate: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a slow Fabric, a sweep takes longer than the pause between two. Sweeps that began within sweeps took 96 days
+    of a schedule, until its deployments were forgotten (seed 12000826)."""
+    original, running, most = sweeper.sweep, list[int](), list[int]()
+
+    def counted(*args: Any, **named: Any) -> Any:
+        running.append(1)
+        most.append(len(running))
+        try:
+            return original(*args, **named)
+        finally:
+            running.pop()
+
+    monkeypatch.setattr(sweeper, "sweep", counted)
+    world = World(3, overtake_rate=overtake_rate, pace=180.0)
+    place = workspace(world)
+    for deployment_id in ("d", "e"):
+        roll_back(world, deployment_id)
+        late(world, place, "silver", with_marker("", marker_of(deployment_id, "silver")))
+        world.pass_hours(3)
+    assert max(most) == (2 if overtake_rate else 1)

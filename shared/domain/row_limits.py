@@ -10,6 +10,7 @@ A row is ASCII, so any other character takes up to twelve. All numbers are chara
 """
 
 import json
+from collections.abc import Iterable
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
@@ -107,6 +108,16 @@ def fitting(text: str, room: int) -> str:
         if left < 0:
             return text[:i]
     return text
+
+
+def as_many(texts: Iterable[str], room: int) -> list[str]:
+    """Return the first texts, as many as take at most `room` characters in a row as a list."""
+    found: list[str] = []
+    for text in texts:
+        if len(encoded([*found, text])) > room:
+            break
+        found.append(text)
+    return found
 
 
 def person(name: str) -> str:

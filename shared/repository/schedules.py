@@ -28,9 +28,14 @@ class Schedule:
     @property
     def text(self) -> str:
         """Return the schedule for people."""
-        times = as_list(self.configuration.get("times")) or [self.configuration.get("interval")]
-        when = ", ".join(str(each) for each in times if each is not None)
-        return f"{self.configuration.get('type')} {when}".strip()
+        return text_of(self.configuration)
+
+
+def text_of(configuration: JsonObject) -> str:
+    """Return when a schedule starts its job, for people."""
+    times = as_list(configuration.get("times")) or [configuration.get("interval")]
+    when = ", ".join(str(each) for each in times if each is not None)
+    return f"{configuration.get('type')} {when}".strip()
 
 
 def schedules_in(text: str) -> tuple[Schedule, ...]:

@@ -21,12 +21,17 @@ from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DeploymentState, StepState
 from shared.steps.item_schedules import ItemSchedulesKind
 from shared.steps.orphans import OrphansKind
+from shared.steps.removed_schedules import RemovedSchedulesKind
 from shared.steps.repository_item import RepositoryItemKind
 from shared.steps.repository_shortcuts import RemovedShortcutsKind, RepositoryShortcutKind
 from shared.steps.schedules import ids_after
 
 _NOTED = frozenset(
-    {RepositoryItemKind.name, RepositoryShortcutKind.name, RemovedShortcutsKind.name, ItemSchedulesKind.name}
+    kind.name
+    for kind in (
+        *(RepositoryItemKind, RepositoryShortcutKind, RemovedShortcutsKind),
+        *(ItemSchedulesKind, RemovedSchedulesKind),
+    )
 )
 """The kinds of steps whose ends are noted."""
 

@@ -22,6 +22,7 @@ from shared.steps.kind import ANY_TYPE, StepKind
 from shared.steps.lakehouse import LakehouseKind
 from shared.steps.orphans import OrphansKind
 from shared.steps.principals import PrincipalsKind
+from shared.steps.removed_schedules import RemovedSchedulesKind
 from shared.steps.repository import RepositoryKind
 from shared.steps.repository_item import RepositoryItemKind
 from shared.steps.repository_shortcuts import RemovedShortcutsKind, RepositoryShortcutKind
@@ -53,6 +54,7 @@ _EXPANDED: tuple[StepKind, ...] = (
     RepositoryShortcutKind(),
     RemovedShortcutsKind(),
     ItemSchedulesKind(),
+    RemovedSchedulesKind(),
     ValueSetKind(),
     EnvironmentPublishKind(),
     EnvironmentItemKind(),

@@ -21,7 +21,7 @@ from shared.domain.ports import Fabric
 from shared.domain.ports.deployed import SCHEDULES, identity_of
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.repository.schedules import Schedule, is_same, is_same_data, is_same_plan, schedules_in
+from shared.repository.schedules import Schedule, is_same, is_same_data, is_same_plan, schedules_in, text_of
 from shared.steps import schedules
 from shared.steps.kind import Call, Details, IfExists, ResourceKind, Snapshot, VerificationError
 from shared.steps.recall import Recall
@@ -243,7 +243,7 @@ def _before(intent: Intent) -> list[JsonObject]:
 
 
 def _text(row: JsonObject) -> str:
-    return Schedule(False, as_object(row["configuration"]) or {}, {}).text
+    return text_of(as_object(row["configuration"]) or {})
 
 
 def _post(spec: JsonObject, row: JsonObject, *, enabled: bool) -> Call:

@@ -17,7 +17,7 @@ from shared.domain.json import JsonObject, as_list
 from shared.domain.ports import Fabric
 from shared.domain.ports.deployed import PARTS_OF_ITEMS
 from shared.domain.records import Intent, Resource
-from shared.domain.row_limits import encoded
+from shared.domain.row_limits import as_many
 from shared.steps import items, schedules
 from shared.steps.kind import (
     Call,
@@ -201,12 +201,7 @@ def deleted_from(spec: JsonObject, listed: Iterable[JsonObject]) -> list[JsonObj
 
 def _gone(spec: JsonObject, listed: Iterable[JsonObject]) -> list[str]:
     """Return the identities of candidates that are deleted, as many as a row has room for."""
-    found: list[str] = []
-    for each in deleted_from(spec, listed):
-        if len(encoded([*found, each["identity"]])) > _GONE_CHARACTERS:
-            break
-        found.append(each["identity"])
-    return found
+    return as_many([each["identity"] for each in deleted_from(spec, listed)], _GONE_CHARACTERS)
 
 
 def quarantine_name(row: JsonObject) -> str:

@@ -6,21 +6,20 @@ that each has its own journal row, error and compensation.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from shared.domain.fields import GUID, Fields, Words, seconds_of
-from shared.domain.json import SHA256, JsonObject, as_list, as_object
+from shared.domain.json import SHA256, JsonObject, as_list
 from shared.domain.ports import Expanded
 from shared.domain.step_graph import MAX_STEP_ID
 from shared.repository.model import Kind, Ref
 from shared.repository.model_json import from_json
 from shared.repository.order import Phase
-from shared.steps import items, repository_shortcut_steps
+from shared.steps import items, repository_schedule_steps, repository_shortcut_steps
 from shared.steps.connection_binding import ConnectionBindingKind
 from shared.steps.folder import FolderKind
 from shared.steps.item_actions import EnvironmentPublishKind, ValueSetKind
-from shared.steps.item_schedules import ItemSchedulesKind
 from shared.steps.kind import WORKSPACE_ID
 from shared.steps.marker import check_description
 from shared.steps.orphans import Orphans, OrphansKind
@@ -111,7 +110,7 @@ class RepositoryKind:
             if folder and folder not in folders:
                 fields.problem("folder", f"'{folder[:100]}' is not one of `folders`")
         repository_shortcut_steps.check(spec)
-        repository_shortcut_steps.check_schedules(spec)
+        repository_schedule_steps.check(spec)
         steps: set[str] = set()
         order = _each(
             spec,
@@ -230,6 +229,8 @@ class _Expansion:
         self._taken: set[str] = set()
         has_orphans = (spec.get("orphans") or Orphans.KEEP) != Orphans.KEEP
         self._first: tuple[str, ...] = (self.suffix("/orphans"),) if has_orphans else ()
+        self._without = repository_schedule_steps.without_file(spec)
+        self._removed = (self.suffix("/removed-schedules"),) if self._without else ()
         folders: list[str] = spec.get("folders") or []
         self._folders = {folder: self.suffix(f"/folder{folder}") for folder in folders}
         self.ids = {
@@ -240,11 +241,12 @@ class _Expansion:
     def steps(self) -> Iterator[Expanded]:
         found = list(self._items())
         yield from found
-        yield from self._schedules(found)
+        yield from repository_schedule_steps.expanded(self._spec, found, self)
 
     def _items(self) -> Iterator[Expanded]:
         if orphans := self._orphans():
             yield orphans
+        yield from repository_schedule_steps.removed(self._step_id, self._spec, self._removed)
         for folder, suffix in self._folders.items():
             parent, _, name = folder.rpartition("/")
             spec: JsonObject = {"workspaceId": self._spec["workspaceId"], "displayName": name}
@@ -258,31 +260,6 @@ class _Expansion:
             if phase != Phase.SHELL:
                 yield from self._actions(step["item"], phase)
         yield from repository_shortcut_steps.expanded(self._step_id, self._spec, self)
-
-    def _schedules(self, before: Iterable[Expanded]) -> Iterator[Expanded]:
-        """Yield the steps that set the schedules of items. They come after all others of the repository: a schedule
-        starts jobs, which may need any item."""
-        rows = {key: as_object(row.get("schedules")) for key, row in self._rows.items() if row.get("schedules")}
-        steps = list(before) if rows else []
-        needed = {need for step in steps for need in step.needs}
-        last = tuple(step.suffix for step in steps if step.suffix not in needed)
-        nodes = {step["item"]: self.node(f"{step['item']}#{step.get('phase') or Phase.WHOLE}")
-                 for step in self._spec["order"] if step.get("phase") != Phase.SHELL}  # fmt: skip
-        for key, held in rows.items():
-            row, node = self._rows[key], nodes[key]
-            spec: JsonObject = {
-                "workspaceId": self._spec["workspaceId"],
-                "itemId": self.output(node),
-                "displayName": row["displayName"],
-                "type": row["type"],
-                "identity": identity(row),
-                "template": (held or {}).get("template"),
-                "refs": [self.value(each) for each in (held or {}).get("refs") or ()],
-                "off": self.output(node, "switchedOff"),
-                "renewed": self.output(node, "renewed"),
-            }
-            needs = tuple(dict.fromkeys([node, *last]))
-            yield Expanded(self.ids[key] + "/schedules", ItemSchedulesKind.name, spec, needs, ItemSchedulesKind.outputs)
 
     def _orphans(self) -> Expanded | None:
         """Return the step that quarantines orphans. It comes first, so that their names are free."""
@@ -357,6 +334,8 @@ class _Expansion:
             before += [*([self._folders[folder]] if folder else []), *self._first]
             if row.get("creationPayload") and not row.get("template"):
                 spec["creationPayload"] = row["creationPayload"]
+        if key in self._without:
+            before += self._removed
         suffix = self.ids[key] + _ENDS.get(phase, "")
         return Expanded(suffix, RepositoryItemKind.name, spec, tuple(dict.fromkeys(before)), RepositoryItemKind.outputs)
 

@@ -11,7 +11,6 @@ from shared.repository.model import Ref
 from shared.repository.model_json import from_json
 from shared.repository.shortcuts import MAX_NAME, MAX_PATH, NAME, PATH
 from shared.steps.repository_shortcuts import RemovedShortcutsKind, RepositoryShortcutKind
-from shared.steps.schedules import JOBS
 
 _HOLDER = "Lakehouse"
 
@@ -80,20 +79,6 @@ def check(spec: Fields) -> None:
             unknown = [at for at in as_list((as_object(row) or {}).get("after")) or [] if str(at) not in taken]
             if unknown:
                 spec.problem("items", f"[{i}]: no shortcut is '{str(unknown[0])[:100]}'")
-
-
-def check_schedules(spec: Fields) -> None:
-    """Check the schedules of the entries: the command line made them."""
-    for i, each in enumerate(as_list(spec.data.get("items")) or []):
-        item = as_object(each) or {}
-        if item.get("schedules") is None:
-            continue
-        fields = Fields(item["schedules"], f"{spec.path}.items[{i}].schedules", spec.problems, spec.references)
-        if item.get("type") not in JOBS or not item.get("template"):
-            fields.problem(None, f"are those of a {item.get('type')}; items have them that have jobs and a definition")
-        fields.text("template", required=True, pattern=SHA256, hint="must be the SHA-256 of a stored template")
-        check_refs(fields)
-        fields.finish()
 
 
 def _check_row(row: Fields) -> str:

@@ -8,19 +8,19 @@ shortcuts of people stay.
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from shared.domain.fields import Fields
-from shared.domain.json import JsonObject, as_list, as_object, canonical
+from shared.domain.json import JsonObject, as_object, canonical
 from shared.domain.ports import Fabric
 from shared.domain.ports.deployed import SHORTCUT, identity_of
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
 from shared.repository.shortcuts import shortcuts_in
-from shared.steps import items, shortcuts
-from shared.steps.kind import Call, Details, IfExists, ResourceKind, Snapshot, VerificationError
+from shared.steps import shortcuts
+from shared.steps.kind import Call, Details, IfExists, Snapshot
 from shared.steps.recall import Recall
+from shared.steps.removed_parts import RemovedPartsKind
 from shared.steps.repository_part import UnusablePartError, rendered_part
 from shared.steps.shortcut import ShortcutKind
 
@@ -102,95 +102,51 @@ class RepositoryShortcutKind(ShortcutKind):
         return [_put(spec, spec["itemId"], intent.before or {}, replaces=True)]
 
 
-class RemovedShortcutsKind(ResourceKind):
+class RemovedShortcutsKind(RemovedPartsKind):
     """Delete the shortcuts that earlier deployments created and that the repository does not list any more;
     compensation creates them again."""
 
     name = "removed_shortcuts"
     about = "The shortcuts that a repository does not list any more; a step of the kind repository expands to it."
-    if_exists = IfExists.UPDATE
-    keys = ("workspaceId",)
-    outputs = frozenset({"id", "workspaceId"})
-    tracks = ""
-    tracked_fields: Mapping[str, str] = {}
+    part, parts, holders = SHORTCUT, "shortcuts", "lakehouses"
 
-    def check(self, spec: Fields) -> None:
-        spec.guid("workspaceId", required=True)
-        for name in ("repository", "lakehouses", "displayName", "candidates"):
-            spec.raw(name)
+    def is_candidate(self, spec: JsonObject, note: JsonObject) -> bool:
+        """Return True if its lakehouse is in the repository; `lakehouses` has what each lists, by identity."""
+        return any(
+            note["identity"].startswith(begin := identity_of("", SHORTCUT, f"{identity}/"))
+            and note["identity"] not in {begin + key.casefold() for key in listed}
+            for identity, listed in spec["lakehouses"].items()
+        )
 
-    def prepare(self, fabric: Fabric, spec: JsonObject, recall: Recall) -> JsonObject:
-        """Return the spec with the candidates, as earlier deployments of the repository noted them."""
-        listed: Mapping[str, list[str]] = spec["lakehouses"]
-        begins = tuple(identity_of("", SHORTCUT, f"{identity}/") for identity in listed)
-        named = {identity_of("", SHORTCUT, f"{identity}/{key}") for identity in listed for key in listed[identity]}
-        found = [
-            {"identity": note["identity"], "itemId": note["id"], "key": note["name"], "sent": note["sent"]}
-            for note in recall.of_step(spec["workspaceId"], spec["repository"])
-            if note["type"] == SHORTCUT
-            and note["isOwn"]
-            and note["identity"].startswith(begins)
-            and note["identity"] not in named
-        ]
-        return {**{name: spec[name] for name in spec if name != "lakehouses"}, "candidates": found}
-
-    def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
-        """Return the candidates that still are as they were deployed: one that somebody changed since is not ours.
-
-        `taken` are the candidates of whose name there is a shortcut, whatever its destination; `items` are the ids of
-        their lakehouses that exist.
-        """
-        place, wanted = spec["workspaceId"], spec["candidates"]
-        there = {row.get("id", "").lower() for row in fabric.list(items.items_path(spec))} if wanted else set[str]()
-        image: dict[str, list[Any]] = {"shortcuts": [], "taken": [], "items": []}
-        for item_id in sorted({each["itemId"] for each in wanted if each["itemId"].lower() in there}):
-            own = {each["key"]: each for each in wanted if each["itemId"] == item_id}
-            image["items"].append(item_id)
-            for row in shortcuts.of_item(fabric, place, item_id):
-                each = own.get(f"{row['path']}/{row['name']}")
-                if each is None:
-                    continue
-                image["taken"].append(each["identity"])
-                if shortcuts.is_same_target(row["target"], json.loads(each["sent"])):
-                    image["shortcuts"].append({**row, "itemId": item_id, "identity": each["identity"]})
-        resource = Resource("Shortcuts", f"{place}/{spec['repository']}", "removed shortcuts", place)
-        return Snapshot(resource, {**image})
-
-    def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
-        return ["shortcuts"] if found.image["shortcuts"] else []
+    def held(
+        self, fabric: Fabric, workspace_id: str, item_id: str, candidates: list[JsonObject]
+    ) -> Iterator[tuple[JsonObject, bool]]:
+        """Yield the shortcuts that have the names of candidates: one with another destination is not ours."""
+        own = {each["key"]: each for each in candidates}
+        for row in shortcuts.of_item(fabric, workspace_id, item_id):
+            each = own.get(f"{row['path']}/{row['name']}")
+            if each is not None:
+                is_ours = shortcuts.is_same_target(row["target"], json.loads(each["sent"]))
+                yield {**row, "identity": each["identity"]}, is_ours
 
     def details(self, spec: JsonObject, found: Snapshot) -> Details:
-        files = [f"{row['path']}/{row['name']} deleted" for row in found.image["shortcuts"]]
-        return Details(tuple(files), (), "exact")
+        return Details(tuple(f"{self.text(row)} deleted" for row in found.image["shortcuts"]), (), "exact")
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
         place = spec["workspaceId"]
-        return [shortcuts.delete_call(place, row["itemId"], row["path"], row["name"]) for row in _rows(intent)]
+        return [shortcuts.delete_call(place, row["itemId"], row["path"], row["name"]) for row in self.rows(intent)]
 
-    def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
-        raise NotImplementedError("the step creates nothing")
+    def is_left(self, row: JsonObject, before: Iterable[JsonObject]) -> bool:
+        return True
 
-    def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
-        """Return False: the step creates nothing."""
-        return False
-
-    def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
-        """Check that no list shows them, and return which notes do not hold any more."""
-        found = self.find(fabric, spec)
-        has_changed = intent.action is not IntentAction.ADOPT
-        left: list[JsonObject] = found.image["shortcuts"] if found is not None and has_changed else []
-        if left:
-            raise VerificationError(f"Fabric still shows the shortcut {left[0]['path']}/{left[0]['name']}")
-        removed = [each["identity"] for each in spec["candidates"]]
-        return {"id": resource.id, "workspaceId": spec["workspaceId"], "removed": removed}
-
-    def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
-        return self.find(fabric, spec)
+    def text(self, row: JsonObject) -> str:
+        return f"{row['path']}/{row['name']}"
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         """Return the calls that create those again whose lakehouse is there and whose name is free."""
-        taken, there = set(found.image["taken"]), set(found.image["items"])
-        rows = [row for row in _rows(intent) if row["itemId"] in there and row["identity"] not in taken]
+        taken = {row["identity"] for row in [*found.image["shortcuts"], *found.image["others"]]}
+        there = set(found.image["items"])
+        rows = [row for row in self.rows(intent) if row["itemId"] in there and row["identity"] not in taken]
         return [_put(spec, row["itemId"], row) for row in rows]
 
 
@@ -205,7 +161,3 @@ def _text(target: JsonObject) -> str:
 def _put(spec: JsonObject, item_id: str, row: JsonObject, *, replaces: bool = False) -> Call:
     place = (spec["workspaceId"], item_id, row["path"], row["name"])
     return shortcuts.put_call(*place, row["target"], replaces=replaces, transform=row.get("transform"))
-
-
-def _rows(intent: Intent) -> list[Any]:
-    return as_list((intent.before or {}).get("shortcuts")) or []

@@ -92,6 +92,7 @@ def test_repository_is_deployed_changed_and_rolled_back(shared_stack: Running, t
 
     rows = json.loads(cli("plan", first, "--json"))["steps"]
     assert {row["id"]: row["action"] for row in rows if row["id"] != "ws"} == {
+        "content/removed-schedules": "unchanged",
         "content/folder/Raw": "adopt",
         "content/Lakehouse/lake": "unchanged",
         "content/Notebook/Load": "unchanged",

@@ -75,6 +75,9 @@ class ActionsInSchedule:
                     self.world.occurred["schedule made by hand"] += 1
         chosen = self.schedules.sample(_TIMES, self.schedules.randint(0, 2))
         times = {time: self.schedules.random() < 0.7 for time in chosen}
+        if self.data.random() < 0.2:
+            self.world.occurred["file of schedules gone"] += 1
+            return pipeline
         data = self.data.choice(({"parameters": {"day": 1}}, {"parameters": {"day": 2}}, None))
         return repositories.scheduled(self.world.blobs, pipeline, times, data)
 

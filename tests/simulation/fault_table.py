@@ -84,6 +84,8 @@ class Scenario:
     has_schedules: bool = False
     """The first item has three schedules: one that the repository lists, one of a person, and one that an earlier
     deployment created and switched off, because the repository does not list it any more."""
+    has_lost_file: bool = False
+    """With `has_schedules`: an earlier deployment created the first of them too, and the repository has no file now."""
     needs_part: bool = False
     """True if Fabric deletes the schedules that a new definition of their item does not contain."""
     was_listed: str = ""
@@ -189,6 +191,10 @@ _SCHEDULED = {
             )
         ],
     ),
+    "id": "it",
+}
+_UNSCHEDULED = {
+    **repositories.step(WORKSPACE, [repositories.item(STORED, "DataPipeline", "run", "[]")]),
     "id": "it",
 }
 _PIPELINE = {
@@ -336,6 +342,7 @@ SCENARIOS = (
     Scenario(
         "schedules of a repository, deleted by Fabric", _SCHEDULED, (_PIPELINE,), has_schedules=True, needs_part=True
     ),
+    Scenario("schedules of a repository, removed", _UNSCHEDULED, (_PIPELINE,), has_schedules=True, has_lost_file=True),
     Scenario("orphans of a repository", _WITHOUT_ORPHANS, _ORPHANS, are_orphans=True),
     Scenario("role, given", _step("role_assignment", **_ROLE)),
     Scenario("role, changed", _step("role_assignment", **_ROLE), role="Member"),
@@ -382,7 +389,7 @@ def prepared(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None
     if scenario.has_shortcut:
         put_shortcut(world)
     if scenario.has_schedules:
-        put_schedules(world)
+        put_schedules(world, has_file=not scenario.has_lost_file)
     if scenario.was_listed:
         put_listed(world, scenario.was_listed)
     if scenario.is_behind:
@@ -441,7 +448,7 @@ def put_shortcut(world: World) -> None:
         item.part(OneLakePaths).shortcuts[("Files", "link")] = old
 
 
-def put_schedules(world: World) -> None:
+def put_schedules(world: World, *, has_file: bool) -> None:
     """Put the schedules of `Scenario.has_schedules` into the first item."""
     for workspace in world.model.store.workspaces.values():
         item = next(iter(workspace.items.values()))
@@ -451,7 +458,10 @@ def put_schedules(world: World) -> None:
         ]
         item.part(Schedules).by_id |= {row["id"]: Schedule("Pipeline", row) for row in rows}
         of_item = identity_of(repositories.logical_id(item.type, item.name), item.type, item.name)
-        own = [{"id": rows[2]["id"], "configuration": rows[2]["configuration"], "isListed": False}]
+        own = [
+            {"id": row["id"], "configuration": row["configuration"], "isListed": row is rows[0]}
+            for row in (rows[2:] if has_file else [rows[0], rows[2]])
+        ]
         names = (identity_of("", SCHEDULES, of_item), item.id, SCHEDULES, item.name)
         note = (canonical(own), True, "m/it", "earlier", _EARLIER)
         world.deployed.put([DeployedItem(workspace.id, *names, *note)])

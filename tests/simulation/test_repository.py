@@ -32,10 +32,11 @@ BALL = {
 
 
 NEEDS = {
-    "Notebook/load": ["ws"],
-    "Notebook/clean_sales": ["ws"],
+    "removed-schedules": ["ws"],
+    "Notebook/load": ["removed-schedules"],
+    "Notebook/clean_sales": ["removed-schedules"],
     "Reflex/alarm": ["ws"],
-    "DataPipeline/run": ["Notebook/load"],
+    "DataPipeline/run": ["removed-schedules", "Notebook/load"],
     "Eventstream/stream": ["Reflex/alarm"],
     "Reflex/alarm/definition": ["Reflex/alarm", "Eventstream/stream"],
 }

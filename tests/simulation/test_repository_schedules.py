@@ -160,16 +160,79 @@ def test_new_item_is_created_without_its_schedules() -> None:
 
 
 def test_unchanged_schedules_are_not_touched() -> None:
-    """Nor those of an item whose part `.schedules` is gone from the repository."""
     world = World(3)
     world.submit(manifest(content(world, "{}", {"06:00": True})))
     world.run()
-    for deployment, wanted in (("e", {"06:00": True}), ("f", None)):
-        calls = len(world.model.calls)
-        world.submit(manifest(content(world, "{}", wanted)), deployment)
-        assert world.run(deployment) == [DeploymentState.SUCCEEDED]
-        assert changes(world, calls) == []
+    calls = len(world.model.calls)
+    world.submit(manifest(content(world, "{}", {"06:00": True})), "e")
+    assert world.run("e") == [DeploymentState.SUCCEEDED]
+    assert changes(world, calls) == []
     assert times(world) == {"06:00": True}
+
+
+def test_schedules_without_a_note_are_not_touched() -> None:
+    """They are those of people: no deployment listed one of the item."""
+    world = World(3)
+    world.submit(manifest(content(world, "{}", None)))
+    world.run()
+    add_by_hand(world, "03:00")
+    calls = len(world.model.calls)
+    world.submit(manifest(content(world, "{}", None)), "e")
+    assert world.run("e") == [DeploymentState.SUCCEEDED]
+    assert changes(world, calls) == []
+    assert not [call for call in world.model.calls[calls:] if "schedules" in call["path"]]
+
+
+@pytest.mark.parametrize("need_part", [False, True])
+def test_schedules_whose_file_is_gone_are_taken_away(need_part: bool) -> None:
+    """They are switched off, and deleted by the next deployment; a person's stays. If the file comes back meanwhile,
+    they are the deployment's again."""
+    world = World(3)
+    world.model.update_settings({"schedules_need_their_part": need_part})
+    world.submit(manifest(content(world, "{}", {"06:00": True})))
+    world.run()
+    add_by_hand(world, "03:00")
+    steps: list[tuple[dict[str, bool] | None, dict[str, bool]]] = [
+        (None, {"06:00": False}),
+        ({"06:00": True}, {"06:00": True}),
+        (None, {"06:00": False}),
+        (None, {}),
+        (None, {}),
+        ({"06:00": False, "12:00": True}, {"06:00": False, "12:00": True}),
+        (None, {"12:00": False}),
+    ]
+    for number, (wanted, found) in enumerate(steps):
+        world.submit(manifest(content(world, "[]{}"[number % 2 * 2 :][:2], wanted)), f"e{number}")
+        assert world.run(f"e{number}") == [DeploymentState.SUCCEEDED]
+        assert times(world) == {**found, "03:00": True}
+
+
+@pytest.mark.law(1)
+@pytest.mark.parametrize("need_part", [False, True])
+@pytest.mark.parametrize("text", ["{}", "[]"], ids=["item unchanged", "item changed"])
+def test_schedules_whose_file_is_gone_are_restored_by_a_rollback(text: str, need_part: bool) -> None:
+    """Those that were switched off are on again, and those that were deleted are there again, with their data."""
+    world = World(3)
+    world.model.update_settings({"schedules_need_their_part": need_part})
+    world.submit(manifest(content(world, "{}", {"06:00": True, "18:00": False}, {"parameters": {"day": 1}})))
+    world.run()
+    add_by_hand(world, "03:00")
+    before = times(world), data_of(world)
+    world.submit(manifest(content(world, text, None), BALL), "e")
+    assert world.run("e") == [DeploymentState.COMPENSATED]
+    assert (times(world), data_of(world)) == before
+
+
+def test_schedule_of_a_file_that_is_gone_is_off_before_its_item_changes() -> None:
+    world = World(3)
+    world.submit(manifest(content(world, "{}", {"06:00": True})))
+    world.run()
+    calls = len(world.model.calls)
+    world.submit(manifest(content(world, "[]", None)), "e")
+    world.run("e")
+    found = changes(world, calls)
+    assert found.index("PATCH schedules") < found.index("POST updateDefinition")
+    assert found.count("PATCH schedules") == 1
 
 
 @pytest.mark.law(2)
@@ -180,14 +243,15 @@ def test_schedule_that_somebody_changed_is_not_deleted() -> None:
     world.run()
     for each in pipeline(world).part(Schedules).by_id.values():
         each.shown["configuration"] = repositories.configuration("07:00")
-    for deployment in ("e", "f", "g"):
-        world.submit(manifest(content(world, "{}", {})), deployment)
+    for deployment, wanted in (("e", {}), ("f", {}), ("g", {}), ("h", None), ("i", None)):
+        world.submit(manifest(content(world, "{}", wanted)), deployment)
         assert world.run(deployment) == [DeploymentState.SUCCEEDED]
         assert times(world) == {"07:00": True}
 
 
 @pytest.mark.law(1)
-def test_update_of_a_definition_loses_no_schedule() -> None:
+@pytest.mark.parametrize("without", [{}, None], ids=["an empty file", "no file"])
+def test_update_of_a_definition_loses_no_schedule(without: dict[str, bool] | None) -> None:
     """Fabric deletes all schedules of the item with it. A person's is made again and stays theirs; one of a deployment
     stays the deployment's: it is switched off and deleted when the file does not list it any more."""
     world = World(3)
@@ -198,9 +262,8 @@ def test_update_of_a_definition_loses_no_schedule() -> None:
     expected = {"06:00": True, "03:00": True}
     steps: list[tuple[str, dict[str, bool] | None, dict[str, bool]]] = [
         ("[]", {"06:00": True}, expected),
-        ("{}", None, expected),
-        ("[]", {}, {"06:00": False, "03:00": True}),
-        ("{}", {}, {"03:00": True}),
+        ("{}", without, {"06:00": False, "03:00": True}),
+        ("[]", without, {"03:00": True}),
     ]
     for number, (text, wanted, found) in enumerate(steps):
         world.submit(manifest(content(world, text, wanted)), f"e{number}")
@@ -219,11 +282,11 @@ def test_schedules_under_crashes_end_as_without_them(seed: int, need_part: bool)
     add_by_hand(world, "03:00")
     before = times(world)
     world.crash_rate, world.overtake_rate = 0.06, 0.03
-    wanted = {"06:00": False, "12:00": True}
+    wanted = {"06:00": False, "12:00": True} if seed % 4 < 2 else None
     world.submit(manifest(content(world, "[]", wanted), *([BALL] if seed % 2 else [])), "e")
     [end] = world.run("e")
     if seed % 2:
         assert (end, times(world)) == (DeploymentState.COMPENSATED, before)
     else:
-        expected = {**wanted, "18:00": False, "03:00": True}
+        expected = {"06:00": False, "18:00": False, **(wanted or {}), "03:00": True}
         assert (end, times(world)) == (DeploymentState.SUCCEEDED, expected)

@@ -42,7 +42,8 @@ def test_packed_repository_expands_to_steps_in_the_order_of_references(folder: P
     """A notebook waits for its lakehouse and its folder, a cycle is cut, and two items have an action of their own."""
     found = steps(packed(manifest(), folder, stored=StoredFiles()))
     needs = set(found["content/Notebook/Join"].needs)
-    assert needs == {"content/Environment/spark", "content/Lakehouse/sales", "content/folder/Transform"}
+    items = {"content/Environment/spark", "content/Lakehouse/sales"}
+    assert needs == {*items, "content/folder/Transform", "content/removed-schedules"}
     assert "content/Reflex/alarm" in found["content/Reflex/alarm/definition"].needs
     assert found["content/Environment/spark/publish"].kind == "environment_publish"
     assert found["content/VariableLibrary/names/value-set"].spec["valueSet"] == "PROD"

@@ -1,0 +1,118 @@
+"""The base of the kinds that take away what earlier deployments of a repository created in its items and what the
+repository does not list any more: shortcuts and schedules.
+
+One step does it for all items. Only notes prove what is ours: a deployment of this repository created it, and it is as
+it was deployed. A part that somebody has changed since is theirs.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from shared.domain.fields import Fields
+from shared.domain.json import JsonObject, as_list
+from shared.domain.ports import Fabric
+from shared.domain.records import Intent, Resource
+from shared.domain.row_limits import as_many
+from shared.domain.states import IntentAction
+from shared.steps import items
+from shared.steps.kind import IfExists, ResourceKind, Snapshot, VerificationError
+from shared.steps.recall import Recall
+
+_REMOVED_CHARACTERS = 3_000
+"""Characters of the outputs for what is taken away; later deployments find the others."""
+
+
+class RemovedPartsKind(ResourceKind):
+    """Take away the parts of one type that the repository does not list any more."""
+
+    if_exists = IfExists.UPDATE
+    keys = ("workspaceId",)
+    outputs = frozenset({"id", "workspaceId"})
+    tracks = ""
+    tracked_fields: Mapping[str, str] = {}
+    part = ""
+    """The type of the notes on the parts."""
+    parts = ""
+    """The word for the parts. Journal rows have it too."""
+    holders = ""
+    """The field of the spec that says which items of the repository may have such parts."""
+
+    def is_candidate(self, spec: JsonObject, note: JsonObject) -> bool:
+        """Return True if the repository contains the item of a note, and does not list what the note is on."""
+        raise NotImplementedError
+
+    def candidate(self, spec: JsonObject, note: JsonObject) -> JsonObject:
+        """Return what must be known of a note to find the parts that it is on."""
+        return {"identity": note["identity"], "itemId": note["id"], "key": note["name"], "sent": note["sent"]}
+
+    def held(
+        self, fabric: Fabric, workspace_id: str, item_id: str, candidates: list[JsonObject]
+    ) -> Iterator[tuple[JsonObject, bool]]:
+        """Yield what an item has of the candidates, and beside them, and whether it is ours: as it was deployed. What
+        is ours has the `identity` of its candidate. Raises FabricError."""
+        raise NotImplementedError
+
+    def is_left(self, row: JsonObject, before: Iterable[JsonObject]) -> bool:
+        """Return True if the step has not done with a part what it should."""
+        raise NotImplementedError
+
+    def text(self, row: JsonObject) -> str:
+        """Return a part for people."""
+        raise NotImplementedError
+
+    def check(self, spec: Fields) -> None:
+        spec.guid("workspaceId", required=True)
+        for name in ("repository", self.holders, "displayName", "candidates"):
+            spec.raw(name)
+
+    def prepare(self, fabric: Fabric, spec: JsonObject, recall: Recall) -> JsonObject:
+        """Return the spec with the candidates, as earlier deployments of the repository noted them."""
+        found = [
+            self.candidate(spec, note)
+            for note in recall.of_step(spec["workspaceId"], spec["repository"])
+            if note["type"] == self.part and note["isOwn"] and self.is_candidate(spec, note)
+        ]
+        return {**{name: spec[name] for name in spec if name != self.holders}, "candidates": found}
+
+    def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
+        """Return the parts that are ours. `others` are those beside them that a compensation must know, `items` are the
+        ids of the items that exist."""
+        place, wanted = spec["workspaceId"], spec["candidates"]
+        there = {row.get("id", "").lower() for row in fabric.list(items.items_path(spec))} if wanted else set[str]()
+        image: dict[str, list[Any]] = {self.parts: [], "others": [], "items": []}
+        for item_id in sorted({each["itemId"] for each in wanted if each["itemId"].lower() in there}):
+            image["items"].append(item_id)
+            for row, is_ours in self.held(fabric, place, item_id, [e for e in wanted if e["itemId"] == item_id]):
+                image[self.parts if is_ours else "others"].append({**row, "itemId": item_id})
+        name = f"removed {self.parts}"
+        return Snapshot(Resource(self.parts.capitalize(), f"{place}/{spec['repository']}", name, place), {**image})
+
+    def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
+        return [self.parts] if found.image[self.parts] else []
+
+    def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
+        raise NotImplementedError("the step creates nothing")
+
+    def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
+        """Return False: the step creates nothing."""
+        return False
+
+    def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
+        """Check that the step has done everything, and return which notes do not hold any more."""
+        found = self.find(fabric, spec)
+        rows: list[JsonObject] = found.image[self.parts] if found is not None else []
+        before = self.rows(intent)
+        left = [row for row in rows if self.is_left(row, before)] if intent.action is not IntentAction.ADOPT else []
+        if left:
+            raise VerificationError(f"Fabric still shows {self.text(left[0])} of item {left[0]['itemId']}")
+        kept = {row["identity"] for row in rows}
+        removed = [each["identity"] for each in spec["candidates"] if each["identity"] not in kept]
+        outputs: JsonObject = {"id": resource.id, "workspaceId": spec["workspaceId"]}
+        return {**outputs, "removed": as_many(removed, _REMOVED_CHARACTERS)}
+
+    def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
+        return self.find(fabric, spec)
+
+    def rows(self, intent: Intent) -> list[Any]:
+        """Return the parts of the before-image that are ours."""
+        return as_list((intent.before or {}).get(self.parts)) or []

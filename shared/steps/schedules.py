@@ -39,14 +39,16 @@ JOBS: dict[str, str] = {
 def of_item(fabric: Fabric, workspace_id: str, item_id: str, item_type: str) -> list[JsonObject]:
     """Return what must be known of each schedule of an item to switch it off and on. Raises FabricError.
 
-    A row without an id is a transient error: with it, the list does not say which schedules there are.
+    A row without an id, or that does not say whether it is on, is a transient error: with it, the list does not say
+    which schedules there are.
     """
     if item_type not in JOBS:
         return []
     at = path(workspace_id, item_id, item_type)
     rows = list(fabric.list(at))
-    if not all(row.get("id") for row in rows):
-        raise FabricTransientError("the list has a schedule without an id", call=f"GET {at}", status=200)
+    if not all(row.get("id") and isinstance(row.get("enabled"), bool) for row in rows):
+        what = "the list has a schedule without an id, or one that is neither on nor off"
+        raise FabricTransientError(what, call=f"GET {at}", status=200)
     return [
         {name: row[name] for name in ("id", "enabled", "configuration", "executionData") if name in row} for row in rows
     ]
@@ -186,13 +188,12 @@ def restored(
     """
     at = path(workspace_id, item_id, item_type)
     sent: list[JsonObject] = before["sentSchedules"]
+    earlier = [row for row in before["schedules"] if "configuration" in row]  # without it, none can be made again
     present = list(present)
-    _, _, spare = _found_again(before["schedules"], present)
+    _, _, spare = _found_again(earlier, present)
     present = [row for row in present if row not in spare]
-    held, gone, others = _paired(before["schedules"], present, lambda old, row: old["id"] == row["id"])
-    anew, gone, others = _paired(
-        gone, others, lambda old, row: body_of(old)["configuration"] == row.get("configuration")
-    )
+    held, gone, others = _paired(earlier, present, lambda old, row: old["id"] == row["id"])
+    anew, gone, others = _paired(gone, others, is_same_plan)
     made = [row for row in others if any(_is_made_from(each, row) for each in sent)]
     reused, gone, made = _paired(gone, made, lambda old, row: True)
     changed = [

@@ -1,10 +1,12 @@
 """The schedules that an update of a definition changes, and the calls that restore them."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from shared.domain.errors import FabricTransientError
 from shared.steps import schedules
 from shared.steps.kind import Call
 
@@ -98,6 +100,26 @@ def test_schedule_that_fabric_shows_otherwise_is_the_old_one() -> None:
     old = {"type": "Weekly", "times": ["04:00", "06:00"], "startDateTime": "2026-01-01T00:00:00"}
     new = {"type": "Weekly", "times": ["06:00", "04:00"], "startDateTime": "2026-01-01T00:00:00.0000000Z"}
     assert calls([shown("old", old)], [sent(old)], [shown("new", new)]) == []
+
+
+def test_schedule_that_the_update_made_again_is_the_old_one_however_fabric_shows_it() -> None:
+    """The definition contains none. A second one would start the job twice at each time."""
+    old, new = {**FOUR, "interval": None}, {**FOUR, "startDateTime": "2026-01-01T00:00:00.0000000Z"}
+    body = {"enabled": True, "configuration": old}
+    assert calls([shown("old", old)], [], [shown("new", new)]) == []
+    assert calls([shown("old", old)], [], [shown("new", new, enabled=False)]) == [("PATCH", f"{PATH}/new", body)]
+
+
+def test_schedule_whose_plan_fabric_did_not_show_is_not_made_again() -> None:
+    """Fabric would refuse it, each time that the rollback is tried."""
+    assert calls([{"id": "odd", "enabled": True}, shown("a", FOUR)], [], [shown("a", FOUR)]) == []
+
+
+@pytest.mark.parametrize("row", [{"enabled": True}, {"id": "a"}, {"id": "a", "enabled": None}])
+def test_list_that_does_not_say_which_schedules_are_on_is_read_again(row: dict[str, Any]) -> None:
+    fabric: Any = SimpleNamespace(list=lambda path: [shown("b", FOUR), {"configuration": FIVE, **row}])
+    with pytest.raises(FabricTransientError):
+        schedules.of_item(fabric, "w", "i", "DataPipeline")
 
 
 def test_entry_of_a_definition_without_a_plan_deletes_nothing() -> None:

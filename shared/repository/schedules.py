@@ -5,7 +5,7 @@ Source: published OpenAPI (job scheduler); the schema of the part, as Fabric wri
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 from shared.domain.json import JsonObject, as_list, as_object, canonical
 
 PART = ".schedules"
-_SECOND = len("2026-01-01T00:00:00")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?")
 
 
@@ -50,10 +49,13 @@ def schedules_in(text: str) -> tuple[Schedule, ...]:
 
 
 def _key(number: int, schedule: Schedule) -> str:
+    name = "executionData"
     try:
+        canonical(_data(schedule.execution))
+        name = "configuration"
         return comparable(schedule.configuration)
     except RecursionError:
-        raise ValueError(f"entry {number}: `configuration` has too many levels") from None
+        raise ValueError(f"entry {number}: `{name}` has too many levels") from None
 
 
 def is_same(shown: JsonObject, wanted: JsonObject) -> bool:
@@ -70,30 +72,47 @@ def is_same_plan(one: JsonObject, other: JsonObject) -> bool:
 def is_same_data(shown: JsonObject | None, wanted: JsonObject | None) -> bool:
     """Return True if two schedules start their jobs with the same data; to have none and to have no member is the
     same."""
-    return comparable(shown or {}) == comparable(wanted or {})
+    return canonical(_data(shown or {})) == canonical(_data(wanted or {}))
+
+
+def has_data(shown: JsonObject | None, wanted: JsonObject | None) -> bool:
+    """Return True if a schedule shows at least the data that is wanted: Fabric may add to it."""
+    held = _data(shown or {})
+    return all(canonical(held.get(name)) == canonical(value) for name, value in _data(wanted or {}).items())
 
 
 def comparable(configuration: JsonObject) -> str:
     """Return a configuration in the form in which two are compared: times in UTC to the second, lists sorted, nothing
     that is null. A time without a zone is in UTC, as Fabric shows all times."""
-    return canonical(_plain(configuration))
+    return canonical(_plain(configuration, _to_second, is_sorted=True))
 
 
-def _plain(value: Any) -> Any:
+def _data(value: JsonObject) -> JsonObject:
+    """Return data in the form in which two are compared. For a job, the order of a list and the fraction of a second
+    matter."""
+    return _plain(value, lambda found: found, is_sorted=False)
+
+
+def _plain(value: Any, rounded: Callable[[datetime], datetime], *, is_sorted: bool) -> Any:
     row, rows = as_object(value), as_list(value)
     if row is not None:
-        return {name: _plain(each) for name, each in row.items() if each is not None}
+        return {name: _plain(row[name], rounded, is_sorted=is_sorted) for name in row if row[name] is not None}
     if rows is not None:
-        return sorted((_plain(each) for each in rows), key=canonical)
-    return _time(value) if isinstance(value, str) and _TIME.fullmatch(value) else value
+        found = [_plain(each, rounded, is_sorted=is_sorted) for each in rows]
+        return sorted(found, key=canonical) if is_sorted else found
+    return _time(value, rounded) if isinstance(value, str) and _TIME.fullmatch(value) else value
 
 
-def _time(text: str) -> str:
+def _time(text: str, rounded: Callable[[datetime], datetime]) -> str:
     try:
         found = datetime.fromisoformat(text)
-        return found.astimezone(UTC).replace(tzinfo=None, microsecond=0).isoformat() if found.tzinfo else text[:_SECOND]
+        return rounded(found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found).isoformat()
     except (ValueError, OverflowError):
         return text  # a day that does not exist: Fabric reports it
+
+
+def _to_second(time: datetime) -> datetime:
+    return time.replace(microsecond=0)
 
 
 def _rows(text: str) -> list[Any]:

@@ -21,7 +21,7 @@ from shared.domain.ports import Fabric
 from shared.domain.ports.deployed import SCHEDULES, identity_of
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.repository.schedules import Schedule, is_same, is_same_data, is_same_plan, schedules_in, text_of
+from shared.repository.schedules import Schedule, has_data, is_same, is_same_data, is_same_plan, schedules_in, text_of
 from shared.steps import schedules
 from shared.steps.kind import Call, Details, IfExists, ResourceKind, Snapshot, VerificationError
 from shared.steps.recall import Recall
@@ -106,7 +106,7 @@ class ItemSchedulesKind(ResourceKind):
         found = self.find(fabric, spec)
         now = _shown(found) if found is not None else []
         before = _before(intent) if intent.action is IntentAction.UPDATE else now
-        left = [text for _, text in _remaining(spec, now, before, _has_data)]
+        left = [text for _, text in _remaining(spec, now, before, has_data)]
         if left and intent.action is not IntentAction.ADOPT:
             raise VerificationError(f"{spec['type']} '{spec['displayName']}': this is still to be done: {left[0]}")
         wanted, there = _wanted(spec), {row["id"] for row in before}
@@ -158,10 +158,10 @@ def _remaining(
     spec: JsonObject,
     now: list[JsonObject],
     before: list[JsonObject],
-    has_data: Callable[[JsonObject | None, JsonObject | None], bool] = is_same_data,
+    shows: Callable[[JsonObject | None, JsonObject | None], bool] = is_same_data,
 ) -> Iterator[tuple[Call, str]]:
     """Yield the calls that are still to be sent, each with what it does; `before` is what the step has found.
-    `has_data` compares the data that a schedule shows with the data that is wanted.
+    `shows` compares the data that a schedule shows with the data that is wanted.
 
     Deletions come first, then what is switched off, then creates, and what is switched on or gets other data comes
     last.
@@ -177,7 +177,7 @@ def _remaining(
     aims |= {row["id"]: False for row in unlisted if row not in gone}
     aims |= {schedule_id: True for schedule_id in off if schedule_id in rows and schedule_id not in aims}
     data: dict[str, JsonObject | None] = {key: row.get("executionData") for key, row in rows.items()}
-    data |= {key: each.execution for key, each in listed.items() if not has_data(data[key], each.execution)}
+    data |= {key: each.execution for key, each in listed.items() if not shows(data[key], each.execution)}
     changed = [
         (row, _with(row, aims[key], data[key]))
         for key, row in rows.items()
@@ -200,11 +200,6 @@ def _changes(spec: JsonObject, pairs: Iterable[tuple[JsonObject, JsonObject]]) -
 
 def _with(row: JsonObject, enabled: bool, data: JsonObject | None) -> JsonObject:
     return {**row, "enabled": enabled, "executionData": data}
-
-
-def _has_data(shown: JsonObject | None, wanted: JsonObject | None) -> bool:
-    """Return True if a schedule shows at least the data that is wanted: Fabric may add to it."""
-    return is_same(shown or {}, wanted or {})
 
 
 def _for(row: JsonObject, wanted: Iterable[Schedule]) -> list[Schedule]:

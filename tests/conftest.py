@@ -36,6 +36,7 @@ LONGEST = {f"tests/{name}.py": place for place, name in enumerate(_LONGEST)}
 """The files that take longest, with their place in the order: a worker takes whole files, and one that began such a
 file late would run alone at the end."""
 warm.prepare()
+gc.disable()  # until all tests are collected, because nothing of them is garbage
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -71,7 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tests of the law that `--law` names, and begin with the longest files."""
-    items.sort(key=lambda item: LONGEST.get(item.location[0], len(LONGEST)))
+    items.sort(key=lambda item: LONGEST.get(item.nodeid.partition("::")[0], len(LONGEST)))
     wanted = config.getoption("--law")
     if wanted is None:
         return
@@ -83,10 +84,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl
 def pytest_collection_finish() -> None:
     """Give the root logger its level back, which fabric-cicd changes when it is imported: tests read warnings. The
-    garbage collector need not visit what stays until the end, all modules and tests."""
+    garbage collector need not visit what stays until the end: all modules and tests."""
     logging.getLogger().setLevel(logging.WARNING)
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -4,6 +4,7 @@ and a function app's identity endpoint."""
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -33,7 +34,10 @@ class SigningKey:
 
     def __init__(self, key_id: str) -> None:
         self.key_id = key_id
-        self._private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+    @cached_property
+    def _private(self) -> rsa.RSAPrivateKey:
+        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
     def public(self) -> dict[str, Any]:
         """Return the public key as a row of the key set."""

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -108,7 +109,10 @@ def routes() -> list[tuple[str, str]]:
     return found
 
 
-PUBLIC, PRIVATE = certificate.make("the app's certificate")
+@cache
+def pair() -> tuple[str, str]:
+    """Return the app's certificate and its private key."""
+    return certificate.make("the app's certificate")
 
 
 @pytest.fixture
@@ -120,7 +124,7 @@ def world() -> Iterator[World]:
         "secret that Entra refuses": a_secret("cD7"),
         "client secret in the environment": a_secret("dE6"),
         "identity header": a_secret("eF5").replace("=", ""),
-        "private key": PRIVATE.splitlines()[5],
+        "private key": pair()[1].splitlines()[5],
         "bearer token in Fabric's message": a_secret("fG4"),
         "account key in Fabric's message": base64.b64encode(secrets.token_bytes(48)).decode(),
         "account key of a connection string": base64.b64encode(secrets.token_bytes(64)).decode(),
@@ -151,7 +155,7 @@ def planted(stack: Stack, canaries: dict[str, str], ingestion: Ingestion) -> Ite
         canaries["function key"], canaries["master key"] = stack.function_key, stack.master_key
         world = World(Running(stack), canaries, ingestion)
         world.vault("secrets", {"name": NAME, "value": canaries["client secret"]})
-        world.vault("secrets", {"name": "fabric-certificate", "value": PRIVATE + PUBLIC})
+        world.vault("secrets", {"name": "fabric-certificate", "value": pair()[1] + pair()[0]})
         world.accept("client secret")
         # Tokens and cached copies live for seconds, so each phase signs in again.
         world.vault("settings", {"life_seconds": 4})
@@ -214,7 +218,7 @@ def run_deployments_that_succeed_and_fail(world: World, folder: Path) -> None:
     world.wait_until_it_cannot_sign_in()
     assert world.deploy("forbidden")["exit_code"] != 0
     world.vault("settings", {"forbidden": False})
-    world.accept(certificates=(PUBLIC,))
+    world.accept(certificates=(pair()[0],))
     stack = world.running.stack
     stack.kill_host()
     stack.environment = {**stack.environment, "FABRIC_CLIENT_CERTIFICATE_NAME": "Fabric.Certificate"}

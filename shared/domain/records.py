@@ -36,9 +36,9 @@ class Resource:
 class Operation:
     """A long-running operation of Fabric's, as its 202 named it.
 
-    `purpose` says what waits for it: `capture` (reading a before-image), `apply` or `compensate`.
-    `polls` counts the answers "still running"; `started_at` is when the 202 came. `ended_at` is when it was known that
-    it had succeeded, if what it made was still to be looked for then.
+    `purpose` says what waits for it: `capture` (reading a before-image), `apply` or `compensate`. `polls` counts the
+    answers "still running"; `started_at` is when the 202 came. `ended_at` is when it was known that it had succeeded,
+    if what it made was still to be looked for then.
     """
 
     id: str
@@ -54,12 +54,12 @@ class Operation:
 class Intent:
     """The entry that a step writes before a call that changes something.
 
-    `action` is create, update or adopt. `before` is what was there (None: nothing), as much of it as this
-    deployment may change; it is what compensation restores. `marker` is put into the description of what is
-    created, so that after a lost answer it can be told from a stranger's thing of the same name. Of an item that Fabric
-    adds companions to (steps/companions.py), `beside` maps types to the ids of what bore a companion's name before the
-    create, and `made` to those of the companions that Fabric named when the item was verified or before it is deleted.
-    A type maps to an empty text there if no companion of it can be proved any more.
+    `action` is create, update or adopt. `before` is what was there (None: nothing), as much of it as this deployment
+    may change; it is what compensation restores. `marker` is put into the description of what is created, so that after
+    a lost answer it can be told from a stranger's thing of the same name. Of an item that Fabric adds companions to
+    (steps/companions.py), `beside` maps types to the ids of what bore a companion's name before the create, and `made`
+    to those of the companions that Fabric named when the item was verified or before it is deleted. A type maps to an
+    empty text there if no companion of it can be proved any more.
     """
 
     action: IntentAction
@@ -142,6 +142,7 @@ class StepChanges(TypedDict, total=False):
     compensation_started_at: datetime | None
     compensation_finished_at: datetime | None
     left_with: int
+    done: str | None
     chain: Chain | None
 
 
@@ -151,14 +152,14 @@ class StepRecord:
 
     `needs` are the ordinals that must have succeeded before it, packed (ordinals.py); `needed` unpacks them.
     `refers_to` maps the ids of the steps whose outputs its spec names to their ordinals, and is stored as a payload.
-    `attempt` counts tries that went wrong in the present direction; it is the only attempt count there is. `fence` is
-    the last fencing number given out. `ambiguous` says that the answer of a create was lost at least once.
-    `late_call_until` is until when a call of a delivery that died or was held up may still have its effect.
-    `calls_done` counts the finished calls of an update or a restore. `wait_until` is when the delivery that is on the
-    queue already will come, and `waits` are the last such waits (since, until), so that waiting can be told from work;
-    `is_always`: it runs also after a failure, and `freed_at` is since when it may, although its deployment has failed;
-    `deadline_at` bounds the present direction. `left_with` is the `release_write` of the last release that left the
-    step as it is. `sequence` grows with every write of the row; only the store sets it.
+    `attempt` counts tries that went wrong in the present direction. `fence` is the last fencing number given out.
+    `ambiguous` says that the answer of a create was lost at least once. `late_call_until` is until when a call of a
+    delivery that died or was held up may still have its effect. `calls_done` counts the finished calls of an update or
+    a restore. `wait_until` is when the delivery that is on the queue already will come, and `waits` are the last such
+    waits (since, until), so that waiting can be told from work; `is_always`: it runs also after a failure, and
+    `freed_at` is since when it may, although its deployment has failed; `deadline_at` bounds the present direction.
+    `left_with` is the `release_write` of the last release that left the step as it is. `done` is what a step that
+    succeeded did, if its kind has words for it. `sequence` grows with every write of the row; only the store sets it.
     """
 
     deployment_id: str
@@ -195,6 +196,7 @@ class StepRecord:
     compensation_started_at: datetime | None = None
     compensation_finished_at: datetime | None = None
     left_with: int = 0
+    done: str | None = None
     chain: Chain | None = field(default=None, compare=False)
 
     @property
@@ -261,21 +263,19 @@ class DeploymentChanges(TypedDict, total=False):
 class DeploymentRecord:
     """The header of a deployment.
 
-    `requester_id` is the object id of the signed-in requester; empty if the requester is not proven.
-    `origin` is where its steps come from: a `manifest`, or a `script` that creates them one by one.
-    `lock_fence` is the fencing token of the lock on `target`. `expires_after_seconds` is how long the deployed
-    resources live, and `keep_for_seconds` how long the deployment is held at most (0: without limit); `held_until` is
-    when that time is over. `labels` are names and values by which people find it; None without any. `promotes` is the
-    deployment of the stage before, whose parts it has.
-    `retry_began_at` is set while a stuck deployment is tried again. `release_write` is the number of the write by which
-    a person gave up what could not be compensated (`release`); 0 if nobody did. `forgotten_at` is when
-    its retention was over: what stays of the header then keeps the id taken.
-    Of an ended deployment, `due_at` is when the sweeper has its next task for it, and `orphan_checked_at` when it was
-    last checked for orphans. `deletes_at` is when the sweeper deletes what a succeeded one has put into quarantine, and
-    `deleted_since` when it began to: from then on nobody can roll the deployment back. `..._requested_by` is the
-    requester of a verb: `cancel`; `compensate` (of a held or failed deployment); `resume` (only until its steps are
-    made ready); `retire`. `traceparent` is the span of its submission, as W3C Trace Context writes it
-    (domain/trace.py).
+    `requester_id` is the object id of the signed-in requester; empty if the requester is not proven. `origin` is where
+    its steps come from: a `manifest`, or a `script` that creates them one by one. `lock_fence` is the fencing token of
+    the lock on `target`. `expires_after_seconds` is how long the deployed resources live, and `keep_for_seconds` how
+    long the deployment is held at most (0: without limit); `held_until` is when that time is over. `labels` are names
+    and values by which people find it; None without any. `promotes` is the deployment of the stage before, whose parts
+    it has. `retry_began_at` is set while a stuck deployment is tried again. `release_write` is the number of the write
+    by which a person gave up what could not be compensated (`release`); 0 if nobody did. `forgotten_at` is when its
+    retention was over: what stays of the header then keeps the id taken. Of an ended deployment, `due_at` is when the
+    sweeper has its next task for it, and `orphan_checked_at` when it was last checked for orphans. `deletes_at` is when
+    the sweeper deletes what a succeeded one has put into quarantine, and `deleted_since` when it began to: from then on
+    nobody can roll the deployment back. `..._requested_by` is the requester of a verb: `cancel`; `compensate` (of a
+    held or failed deployment); `resume` (only until its steps are made ready); `retire`. `traceparent` is the span of
+    its submission, as W3C Trace Context writes it (domain/trace.py).
     """
 
     deployment_id: str

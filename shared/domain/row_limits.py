@@ -28,6 +28,8 @@ PERSON_CHARACTERS, REASON_CHARACTERS = 256 * 6, 2_000
 NAME_CHARACTERS = 256 * 12
 """Characters of the longest name in Fabric."""
 ERROR_CHARACTERS = 2_800
+DONE_CHARACTERS = 100
+"""Characters of what a step did, in ASCII."""
 PROBLEMS_CHARACTERS = 14_500
 _REMEDY, _CALL, _CODE = 600, 400, 250
 _ROW = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
@@ -52,6 +54,7 @@ STEP_SHARES = {
     "error": ERROR_CHARACTERS,
     "compensation_error": ERROR_CHARACTERS,
     "waits": 3_600,  # MAX_WAITS of them
+    "done": DONE_CHARACTERS + 2,
     "chain": 170,
 }
 HEADER_SHARES = {

@@ -41,6 +41,11 @@ def _no_constant(word: str) -> None:
     raise RefusedError(f"{word} is not a JSON number")
 
 
+def counted(number: int, one: str) -> str:
+    """Return a number with its noun: `1 item`, `2 items`."""
+    return f"{number} {one}{'' if number == 1 else 's'}"
+
+
 def utf8(content: bytes) -> str:
     """Return the text, without a byte order mark. Raises InvalidInputError, which names UTF-16 and UTF-32."""
     encoding, head = json.detect_encoding(content), content[:64]

@@ -13,14 +13,15 @@ from shared.domain.names import same_name
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
+from shared.domain.text import counted
 from shared.steps import definition_parts, git_changes, git_restore, restorable
+from shared.steps.details import Details
 from shared.steps.gathering_kind import Gathered, GatheringKind
 from shared.steps.git_changes import Change
 from shared.steps.git_connection import INITIALISED, connection, git_path
 from shared.steps.kind import (
     WORKSPACE_ID,
     Call,
-    Details,
     NoBeforeImageError,
     NotYetError,
     Snapshot,
@@ -39,6 +40,7 @@ class GitUpdateKind(GatheringKind):
     """Update a workspace from Git. Compensation restores, item by item, what the update changed."""
 
     name = "git_update"
+    idle = "the workspace is at the head of the branch"
     about = "An update of a connected workspace from Git, to the head of its branch."
     outputs = frozenset({"workspaceId", "commit", "previousCommit"})
     keys = ("workspaceId",)
@@ -101,6 +103,12 @@ class GitUpdateKind(GatheringKind):
             for row in rows
         )
         return Details(tuple(files), (), "exact" if is_exact else "lossy")
+
+    def did(self, spec: JsonObject, intent: Intent) -> str:
+        """Return the numbers of items; the before-image has one row for each."""
+        if intent.action is not IntentAction.UPDATE:
+            return self.idle
+        return f"changed {counted(len((intent.before or {}).get('rows') or []), 'item')} from Git"
 
     def gather(
         self, fabric: Fabric, spec: JsonObject, image: JsonObject | None, count: int, answer: JsonObject | None

@@ -23,7 +23,8 @@ from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
 from shared.repository.schedules import Schedule, has_data, is_same, is_same_data, is_same_plan, schedules_in, text_of
 from shared.steps import schedules
-from shared.steps.kind import Call, Details, IfExists, ResourceKind, Snapshot, VerificationError
+from shared.steps.details import Details
+from shared.steps.kind import Call, IfExists, ResourceKind, Snapshot, VerificationError
 from shared.steps.recall import Recall
 from shared.steps.repository_part import UnusablePartError, rendered_part
 from shared.steps.schedules import body_of

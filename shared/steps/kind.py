@@ -22,6 +22,8 @@ from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric, KindRules, OperationStarted
 from shared.domain.records import Intent, Resource
+from shared.domain.states import IntentAction
+from shared.steps.details import Details
 from shared.steps.makers import Found, Own
 from shared.steps.missing import Missing
 from shared.steps.plain_kind import PlainKind
@@ -73,16 +75,6 @@ class Call:
     is_looked_for: bool = False
     folder_id: str = ""
     decides_next: bool = False
-
-
-@dataclass(frozen=True)
-class Details:
-    """An update as a plan shows it, beside its fields: the files that differ, the differences as lines, and how
-    completely a rollback restores what was there (`exact`, `lossy` or `no`; empty if the kind does not say)."""
-
-    files: tuple[str, ...] = ()
-    lines: tuple[str, ...] = ()
-    restorable: str = ""
 
 
 class NotYetError(SagaError):
@@ -153,6 +145,15 @@ class StepKind(KindRules, Protocol):
     @property
     def tracked_fields(self) -> Mapping[str, str]:
         """The `with` of a tracked resource: fields, and the attributes of `TrackedResource` that they come from."""
+        ...
+
+    @property
+    def idle(self) -> str:
+        """The words for a step that has nothing to do; empty if they are that its resource is there."""
+        ...
+
+    def did(self, spec: JsonObject, intent: Intent) -> str:
+        """Return what a step that succeeded did, in ASCII; empty for `created`, `updated` or `adopted`."""
         ...
 
     def prepare(self, fabric: Fabric, spec: JsonObject, recall: Recall) -> JsonObject:
@@ -269,6 +270,10 @@ class ResourceKind(PlainKind):
     is_found_by_marker = False
     must_be_empty = False
     names_itself_by = "id"
+    idle = ""
+
+    def did(self, spec: JsonObject, intent: Intent) -> str:
+        return self.idle if intent.action is IntentAction.ADOPT else ""
 
     def prepare(self, fabric: Fabric, spec: JsonObject, recall: Recall) -> JsonObject:
         return spec

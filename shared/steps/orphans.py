@@ -18,10 +18,11 @@ from shared.domain.ports import Fabric
 from shared.domain.ports.deployed import PARTS_OF_ITEMS
 from shared.domain.records import Intent, Resource
 from shared.domain.row_limits import as_many
+from shared.domain.text import counted
 from shared.steps import items, schedules
+from shared.steps.details import Details
 from shared.steps.kind import (
     Call,
-    Details,
     IfExists,
     NotYetError,
     ResourceKind,
@@ -60,6 +61,7 @@ class OrphansKind(ResourceKind):
     name = "orphans"
     about = "The items that a repository does not contain any more; a step of the kind repository expands to it."
     if_exists = IfExists.UPDATE
+    idle = "nothing to quarantine"
     keys = ("workspaceId",)
     outputs = frozenset({"id", "workspaceId"})
     tracks = ""
@@ -103,7 +105,11 @@ class OrphansKind(ResourceKind):
         """Return what becomes of each item."""
         rows = [row for row in found.image["items"] if not is_quarantined(row)]
         files = [f"{row['type']}/{row['displayName']} {_fate(spec, row)}" for row in rows]
-        return Details(tuple(files), (), "exact")
+        return Details(tuple(files), (), "exact", f"quarantines {counted(len(files), 'orphan')}")
+
+    def did(self, spec: JsonObject, intent: Intent) -> str:
+        rows = as_list((intent.before or {}).get("items")) or []
+        return f"quarantined {counted(len(rows), 'orphan')}" if rows else super().did(spec, intent)
 
     def capture(self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None) -> JsonObject:
         """Return the names and folders, with the schedules of the items that will be quarantined."""

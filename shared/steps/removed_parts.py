@@ -26,6 +26,7 @@ class RemovedPartsKind(ResourceKind):
     """Take away the parts of one type that the repository does not list any more."""
 
     if_exists = IfExists.UPDATE
+    idle = "nothing to remove"
     keys = ("workspaceId",)
     outputs = frozenset({"id", "workspaceId"})
     tracks = ""

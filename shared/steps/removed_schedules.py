@@ -13,9 +13,11 @@ from shared.domain.json import JsonObject, as_list
 from shared.domain.ports import Fabric
 from shared.domain.ports.deployed import SCHEDULES
 from shared.domain.records import Intent
+from shared.domain.text import counted
 from shared.repository.schedules import is_same_plan, text_of
 from shared.steps import schedules
-from shared.steps.kind import Call, Details, Snapshot
+from shared.steps.details import Details
+from shared.steps.kind import Call, Snapshot
 from shared.steps.removed_parts import RemovedPartsKind
 from shared.steps.schedules import body_of
 
@@ -46,7 +48,11 @@ class RemovedSchedulesKind(RemovedPartsKind):
 
     def details(self, spec: JsonObject, found: Snapshot) -> Details:
         rows = found.image["schedules"]
-        return Details(tuple(f"{self.text(r)} {'switched off' if r['enabled'] else 'deleted'}" for r in rows))
+        files = tuple(f"{self.text(r)} {'switched off' if r['enabled'] else 'deleted'}" for r in rows)
+        return Details(files, will=_counted(rows, "switches off", "deletes"))
+
+    def did(self, spec: JsonObject, intent: Intent) -> str:
+        return _counted(self.rows(intent), "switched off", "deleted") or super().did(spec, intent)
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
         """Return for each schedule the call that switches it off or, if it is off, deletes it."""
@@ -81,6 +87,12 @@ class RemovedSchedulesKind(RemovedPartsKind):
             elif not alike and row["itemId"] in found.image["items"]:
                 calls.append(Call("POST", _path(spec, row), "schedule", body_of(row)))
         return calls
+
+
+def _counted(rows: list[Any], off: str, deleted: str) -> str:
+    """Return how many schedules are switched off and how many are deleted, with these verbs."""
+    numbers = {off: sum(row["enabled"] for row in rows), deleted: sum(not row["enabled"] for row in rows)}
+    return ", ".join(f"{verb} {counted(number, 'schedule')}" for verb, number in numbers.items() if number)
 
 
 def _present(found: Snapshot) -> list[Any]:

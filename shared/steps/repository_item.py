@@ -26,9 +26,10 @@ from shared.repository.model_json import from_json, to_json
 from shared.repository.render import RenderError, render
 from shared.steps import items, lookups, published, restorable, schedules
 from shared.steps.definition_parts import PLATFORM
+from shared.steps.details import Details
 from shared.steps.item import ItemKind
 from shared.steps.item_actions import EnvironmentPublishKind, publish_call
-from shared.steps.kind import Call, Details, IfExists, NotYetError, Snapshot, VerificationError, usable
+from shared.steps.kind import Call, IfExists, NotYetError, Snapshot, VerificationError, usable
 from shared.steps.marker import keep_marker, with_marker
 from shared.steps.recall import Recall
 

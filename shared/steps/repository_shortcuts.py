@@ -16,9 +16,11 @@ from shared.domain.ports import Fabric
 from shared.domain.ports.deployed import SHORTCUT, identity_of
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
+from shared.domain.text import counted
 from shared.repository.shortcuts import shortcuts_in
 from shared.steps import shortcuts
-from shared.steps.kind import Call, Details, IfExists, Snapshot
+from shared.steps.details import Details
+from shared.steps.kind import Call, IfExists, Snapshot
 from shared.steps.recall import Recall
 from shared.steps.removed_parts import RemovedPartsKind
 from shared.steps.repository_part import UnusablePartError, rendered_part
@@ -130,7 +132,13 @@ class RemovedShortcutsKind(RemovedPartsKind):
                 yield {**row, "identity": each["identity"]}, is_ours
 
     def details(self, spec: JsonObject, found: Snapshot) -> Details:
-        return Details(tuple(f"{self.text(row)} deleted" for row in found.image["shortcuts"]), (), "exact")
+        rows = found.image["shortcuts"]
+        files = tuple(f"{self.text(row)} deleted" for row in rows)
+        return Details(files, (), "exact", f"removes {counted(len(rows), 'shortcut')}")
+
+    def did(self, spec: JsonObject, intent: Intent) -> str:
+        rows = self.rows(intent)
+        return f"removed {counted(len(rows), 'shortcut')}" if rows else super().did(spec, intent)
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
         place = spec["workspaceId"]

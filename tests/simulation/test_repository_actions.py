@@ -4,6 +4,7 @@ import pytest
 
 from local.fabric_simulator import publishing
 from local.fabric_simulator.shortcuts import OneLakePaths
+from shared.cli.render.timeline import timeline
 from shared.domain.flags import FeatureFlags
 from shared.domain.policy import EnginePolicy
 from shared.domain.states import DeploymentState, StepState
@@ -112,6 +113,22 @@ def test_shortcuts_of_a_repository_are_made_changed_and_restored() -> None:
     world.submit(manifest(lakes(world, "orders", "prices")), "f")
     assert world.run("f") == [DeploymentState.SUCCEEDED]
     assert links_of(world) == {"orders": "raw", "prices": "raw", "own": "clean"}
+    assert [told(world, each) for each in "df"] == ["nothing to remove", "removed 1 shortcut"]
+
+
+def told(world: World, deployment_id: str) -> str:
+    """Return what the step that removes shortcuts did: in its row and the timeline, and as the reason of the audit."""
+    rows = [s.record for s in world.journal.steps(deployment_id)]
+    [row] = [row for row in rows if row.kind == "removed_shortcuts"]
+    [line] = [line for line in timeline(world.journal.header(deployment_id).record, rows) if row.step_id in line]
+    [reason] = [
+        entry.reason
+        for entry in world.journal.audit(deployment_id)
+        if entry.subject == f"step_{row.ordinal:05}" and entry.after == StepState.SUCCEEDED
+    ]
+    assert row.done == reason
+    assert f"({row.done})" in line
+    return reason
 
 
 @pytest.mark.law(1)

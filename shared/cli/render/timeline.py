@@ -71,6 +71,8 @@ def _seconds(step: StepRecord) -> str:
 def _note(step: StepRecord) -> str:
     if step.state is StepState.COMPENSATION_FAILED and step.compensation_error:
         return f"  {clean(step.compensation_error.message, 160)}"
+    if step.done and step.state is StepState.SUCCEEDED:
+        return f"  ({clean(step.done, 160)})"
     if step.intent is not None and step.intent.action is IntentAction.ADOPT and step.state is StepState.SUCCEEDED:
         return "  (existed already: adopted)"
     return ""

@@ -45,10 +45,10 @@ from shared.saga.dry_run.exported import ExportedItems
 from shared.saga.dry_run.lacking import comes_after, lacking
 from shared.saga.dry_run.read_only import ReadOnlyFabric
 from shared.steps import ELSEWHERE
+from shared.steps.details import Details
 from shared.steps.elsewhere import ElsewhereKind
 from shared.steps.gathering_kind import GatheringKind
 from shared.steps.kind import (
-    Details,
     IfExists,
     NoBeforeImageError,
     NotYetError,
@@ -271,11 +271,12 @@ class _Run:
             return _change(step, spec, Action.ADOPT, "there: used as it is", resource=resource), outputs
         fields, remark, details = self._differences(kind, spec, found)
         if not fields:
-            return _change(step, spec, Action.UNCHANGED, "there, as asked", resource=resource), outputs
+            return _change(step, spec, Action.UNCHANGED, kind.idle or "there, as asked", resource=resource), outputs
         # The values that an update sets are known before apply, from the manifest.
         outputs = {n: v for n, v in outputs.items() if n not in fields} | {n: text[n] for n in fields if n in text}
         action = _ACTIONS.get(tuple(fields), Action.UPDATE)
-        change = replace(_change(step, spec, action, remark, tuple(fields), resource), **vars(details))
+        shown = {"files": details.files, "lines": details.lines, "restorable": details.restorable}
+        change = replace(_change(step, spec, action, remark, tuple(fields), resource), **shown)
         return self._unless_lacking(change, step, kind, spec, unknown), outputs
 
     def _unless_lacking(
@@ -311,7 +312,8 @@ class _Run:
         if isinstance(image, str):
             return fields, f"there; definition: not compared, because {image}", Details()
         before = Snapshot(found.resource, image)
-        return kind.changes(spec, before), remark, kind.details(spec, before)
+        details = kind.details(spec, before)
+        return kind.changes(spec, before), details.will or remark, details
 
     def _image(self, kind: StepKind, spec: JsonObject, found: Snapshot) -> JsonObject | str:
         """Return the before-image of an update, or why Fabric does not show it."""

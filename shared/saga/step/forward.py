@@ -27,6 +27,7 @@ from shared.domain.polling import readiness_delay_seconds
 from shared.domain.records import Intent, Operation, Resource, StepChanges
 from shared.domain.remedies import recorded
 from shared.domain.retry import GiveUp, decide_retry, perhaps_late
+from shared.domain.row_limits import DONE_CHARACTERS
 from shared.domain.states import IntentAction, OperationPurpose, StepState
 from shared.saga.step import (
     approvals,
@@ -341,8 +342,9 @@ def _verify(
     if reading is not None:
         state = StepState.INTENT if d.step.state is StepState.PENDING else d.step.state
         return replace(reading, changes={**reading.changes, "state": state})
-    reason = _DONE[intent.action]
-    return Settle(StepState.SUCCEEDED, reason, {"outputs": outputs, "error": None})
+    done = d.kind.did(spec, intent)[:DONE_CHARACTERS]
+    settled: StepChanges = {"outputs": outputs, "error": None, "done": done or None}
+    return Settle(StepState.SUCCEEDED, done or _DONE[intent.action], settled)
 
 
 def _retry_or_fail(d: Delivery, error: FabricError | InvalidInputError | VerificationError) -> Attempt:

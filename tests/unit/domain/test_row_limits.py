@@ -53,6 +53,7 @@ def payload(character: str) -> JsonObject:
 CHARACTERS = st.sampled_from(["x", '"', "\n", "\u00e9", "\u6f22", WIDE])
 LATER: dict[str, Any] = {
     "left_with": st.just(10**9),
+    "done": st.just("x" * row_limits.DONE_CHARACTERS),
     "spec": CHARACTERS.map(payload),
     "claim": st.just(Claim("f" * 32, NOW, 10**9)),
     "intent": CHARACTERS.map(lambda c: Intent(IntentAction.CREATE, "f" * 12, payload(c), GUID)),

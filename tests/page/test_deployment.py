@@ -340,3 +340,36 @@ def test_deployment_of_a_thousand_steps_opens(tab: Page, serve: Serving) -> None
     steps = [step(top.deployment_id, i, f"team.{i:04d}", scenes.S.SUCCEEDED, **times) for i in range(1000)]
     opened(serve, Deployment(top, steps))
     expect(tab.locator(".lane .bars")).to_have_count(1001)
+
+
+def test_deployment_shows_the_end_of_a_long_id_by_which_steps_differ(tab: Page, serve: Serving) -> None:
+    """The last letters of both ids are inside the box of the name, and the whole id is its text and its title."""
+    top = header(0, D.SUCCEEDED, scenes.now())
+    ids = [f"content/SemanticModel/Sales of the northern region/bind-{n}" for n in (1, 2)]
+    opened(serve, Deployment(top, [step(top.deployment_id, n, each, S.SUCCEEDED) for n, each in enumerate(ids)]))
+    for n, each in enumerate(ids):
+        shown = tab.locator(f"[data-key='lane-{n}'] .lane-name .name")
+        expect(shown).to_have_text(each)
+        expect(shown).to_have_attribute("title", each)
+        assert shown.evaluate(
+            """name => {
+                const last = document.createTreeWalker(name, NodeFilter.SHOW_TEXT);
+                let text = null;
+                while (last.nextNode()) text = last.currentNode;
+                const end = document.createRange();
+                end.setStart(text, text.length - 6);
+                end.setEnd(text, text.length);
+                const letters = end.getBoundingClientRect();
+                const box = name.closest(".lane-name").getBoundingClientRect();
+                return letters.width > 0 && letters.right <= box.right + 1;
+            }"""
+        )
+
+
+def test_deployment_says_what_a_step_did_that_creates_nothing(tab: Page, serve: Serving) -> None:
+    """A step that removes shortcuts has no resource that was created or adopted."""
+    top = header(0, D.SUCCEEDED, scenes.now())
+    done = step(top.deployment_id, 0, "content/removed-shortcuts", S.SUCCEEDED, done="removed 2 shortcuts")
+    opened(serve, Deployment(top, [done]))
+    tab.locator("button.lane-name").first.click()
+    expect(tab.locator(".detail dd").filter(has_text="removed 2 shortcuts")).to_be_visible()

@@ -5,7 +5,7 @@ import { isCallerKnown, mayDo } from "./caller.js";
 import { command } from "./dialogs.js";
 import { Drawn, el, say, show } from "./dom.js";
 import { copy, fact } from "./facts.js";
-import { ago, count, duration, instant, moment, name, visible } from "./format.js";
+import { ago, count, duration, instant, moment, name, stepName, visible } from "./format.js";
 import { auditTable, journalTable, move } from "./records.js";
 import { addressOf, labelLinks } from "./rows.js";
 import { deploymentBadge, isOpen, meaningOf, meaningOfStep, stepBadge, waitsForPerson } from "./states.js";
@@ -210,7 +210,7 @@ export class DeploymentView {
       el(
         "button",
         { type: "button", class: "lane-name", "aria-expanded": String(detail !== null), "aria-controls": detail, "data-action": "expand", "data-ordinal": step.ordinal },
-        name(step.step_id),
+        stepName(step.step_id),
         failedAt !== null && step.state !== "failed" ? el("span", { class: "mark bad" }, "failed") : null,
         step.attempt ? el("span", { class: "tries", title: `${count(step.attempt, "attempt")} failed in this direction` }, `${step.attempt}×`) : null,
       ),
@@ -232,7 +232,7 @@ export class DeploymentView {
         "dl",
         { class: "facts small" },
         fact("Kind", visible(step.kind)),
-        intent ? fact("Action", visible(intent.action)) : null,
+        step.done || intent ? fact("Action", visible(step.done || intent.action)) : null,
         resource ? fact("Resource", visible(resource.type), " ", name(resource.name), resource.id ? [el("code", {}, ` ${visible(resource.id)}`), copy(resource.id, "resource id")] : null) : null,
         line >= 50 ? fact("In line", duration(line)) : null,
         waited >= 50 ? fact("Of this, waiting", duration(waited)) : null,

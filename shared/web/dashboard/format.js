@@ -71,6 +71,17 @@ export function name(text, attributes = {}) {
   return el("bdi", { class: "name", title: shown, ...attributes }, shown || "–");
 }
 
+const TAIL = 14;
+
+/** The id of a step on one line. A long one is cut before its end, by which the steps of one item differ. */
+export function stepName(id) {
+  const shown = visible(id);
+  const letters = [...shown];
+  if (letters.length <= TAIL + 6) return name(id);
+  const [head, tail] = [letters.slice(0, -TAIL).join(""), letters.slice(-TAIL).join("")];
+  return el("bdi", { class: "name long", title: shown }, el("span", { class: "start" }, head), el("span", { class: "end" }, tail));
+}
+
 /** A number with its noun: `1 step`, `2 steps`. */
 export function count(number, one, many = `${one}s`) {
   return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;

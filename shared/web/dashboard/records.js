@@ -10,10 +10,10 @@ export function journalTable(steps, texts, drawn, at) {
   const head = ["#", "Step", "Kind", "State", "Action", "Resource", "Failed attempts", "Deliveries", "Started", "Finished", "Compensated"];
   return table("journal-table", head, steps, drawn, (s) => texts.get(s.ordinal), (s) => [
     String(s.ordinal),
-    name(s.step_id),
+    name(s.step_id, { class: "name whole" }),
     visible(s.kind),
     stepBadge(s),
-    s.intent ? visible(s.intent.action) : "–",
+    visible(s.done || s.intent?.action) || "–",
     s.resource ? [visible(s.resource.type), " ", name(s.resource.name)] : "–",
     String(s.attempt),
     String(s.deliveries),
@@ -29,7 +29,7 @@ export function auditTable(audit, steps, drawn, at) {
   const subject = (entry) => {
     const found = /_(\d+)$/.exec(entry.subject);
     const id = entry.step_id ?? (found ? ids.get(Number(found[1])) : null);
-    return id ? [entry.subject.startsWith("orphan") ? "orphan of " : "", name(id)] : visible(entry.subject);
+    return id ? [entry.subject.startsWith("orphan") ? "orphan of " : "", name(id, { class: "name whole" })] : visible(entry.subject);
   };
   return table("audit-table", ["At", "What", "Move", "Who", "Why"], audit, drawn, () => "", (a) => [moment(a.at, at), subject(a), move(a), name(a.actor), el("span", { class: "why" }, visible(a.reason) || "–")], (a, i) => `audit-${i}-${a.at}`);
 }

@@ -11,7 +11,8 @@ from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
 from shared.steps import published
-from shared.steps.kind import Call, Details, IfExists, NotYetError, ResourceKind, Snapshot, VerificationError
+from shared.steps.details import Details
+from shared.steps.kind import Call, IfExists, NotYetError, ResourceKind, Snapshot, VerificationError
 from shared.steps.restorable import Restorable
 
 DEFAULT_VALUE_SET = "Default value set"

@@ -147,10 +147,8 @@ class StepKind(KindRules, Protocol):
         """The `with` of a tracked resource: fields, and the attributes of `TrackedResource` that they come from."""
         ...
 
-    @property
-    def idle(self) -> str:
-        """The words for a step that has nothing to do; empty if they are that its resource is there."""
-        ...
+    idle: str
+    """The words for a step that has nothing to do; empty if they are that its resource is there."""
 
     def did(self, spec: JsonObject, intent: Intent) -> str:
         """Return what a step that succeeded did, in ASCII; empty for `created`, `updated` or `adopted`."""
@@ -191,14 +189,12 @@ class StepKind(KindRules, Protocol):
     def missing(self, fabric: Fabric, spec: JsonObject) -> Missing | None:
         """Return what else the step needs and Fabric does not show, such as a connection; None if it shows all.
 
-        A plan asks before the step, a deployment only after Fabric has refused it. Fields of the spec whose values are
-        not known yet are left out of it. Raises FabricError.
-        """
+        A plan asks before the step, with the known fields of the spec; a deployment asks after Fabric has refused it.
+        Raises FabricError."""
         ...
 
     def refused(self, spec: JsonObject) -> str:
-        """Return what a person should do if Fabric refuses the step's call without a known cause; empty if the kind
-        knows no more than that."""
+        """Return what to do if Fabric refuses the call without a known cause; empty if the kind does not know."""
         ...
 
     def capture(

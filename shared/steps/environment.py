@@ -102,7 +102,7 @@ class EnvironmentKind:
             "workspaceId": spec["workspaceId"],
             "itemId": f"${{{{ {item}.id }}}}",
             "displayName": spec["displayName"],
-            "changed": f"${{{{ {item}.changed }}}}",
+            **{name: f"${{{{ {item}.{name} }}}}" for name in ("changed", "created")},
         }
         return [
             Expanded("/item", EnvironmentItemKind.name, row, (), EnvironmentItemKind.outputs),
@@ -142,7 +142,7 @@ class EnvironmentItemKind(ItemKind):
     name = "environment_item"
     about = "The environment itself; a step of the kind environment expands to it."
     packs = ""
-    outputs = ItemKind.outputs | {"changed"}
+    outputs = ItemKind.outputs | {"changed", "created"}
     tracks = ""
     tracked_fields: Mapping[str, str] = {}
 
@@ -185,7 +185,8 @@ class EnvironmentItemKind(ItemKind):
 
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
         outputs = super().verify(fabric, spec, resource, intent)
-        return {**outputs, "changed": intent.action is not IntentAction.ADOPT}
+        is_created = intent.action is IntentAction.CREATE
+        return {**outputs, "changed": intent.action is not IntentAction.ADOPT, "created": is_created}
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         """Return DELETE, or the calls that restore the definition and publish it if something else was published."""

@@ -126,7 +126,8 @@ class EnvironmentPublishKind(_OfItem):
     which before; so it is looked at early."""
 
     def check_more(self, spec: Fields) -> None:
-        spec.raw("changed")
+        for name in ("changed", "created"):
+            spec.raw(name)
 
     def image(self, shown: JsonObject) -> JsonObject:
         return published.image_of(shown)
@@ -156,7 +157,10 @@ class EnvironmentPublishKind(_OfItem):
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         return []
 
-    def unrestored(self, intent: Intent, found: Snapshot) -> str:
+    def unrestored(self, spec: JsonObject, intent: Intent, found: Snapshot) -> str:
+        """Return that a first publish stays; nothing of an environment that the deployment created, and deletes."""
+        if spec.get("created") is True:
+            return ""
         return published.first_publish_stays(intent.before or {}, found.image, found.resource.name)
 
 

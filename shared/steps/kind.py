@@ -248,7 +248,7 @@ class StepKind(KindRules, Protocol):
         """
         ...
 
-    def unrestored(self, intent: Intent, found: Snapshot) -> str:
+    def unrestored(self, spec: JsonObject, intent: Intent, found: Snapshot) -> str:
         """Return, as the end of an audit reason, what no call of `compensate` restores; usually empty."""
         ...
 
@@ -311,7 +311,7 @@ class ResourceKind(PlainKind):
         """Return an empty list: nothing of others is inside an item or a role, as far as the API shows."""
         return []
 
-    def unrestored(self, intent: Intent, found: Snapshot) -> str:
+    def unrestored(self, spec: JsonObject, intent: Intent, found: Snapshot) -> str:
         return ""
 
     def check_compensated(self, fabric: Fabric, spec: JsonObject, resource: Resource, calls: Sequence[Call]) -> None:

@@ -288,7 +288,7 @@ class _Expansion:
             "displayName": row["displayName"],
         }
         if row["type"] == EnvironmentPublishKind.type and row.get("template"):
-            spec["changed"] = self.output(last, "changed")
+            spec |= {"changed": self.output(last, "changed"), "created": self.output(self.ids[key], "created")}
             yield self._action("/publish", key, last, EnvironmentPublishKind, spec)
         if row["type"] == ValueSetKind.type and row.get("valueSet"):
             spec["valueSet"] = row["valueSet"]

@@ -171,7 +171,7 @@ def test_environment_that_was_never_published_is_not_published_by_a_rollback(is_
     assert made.run() == [DeploymentState.COMPENSATED]
     assert (publishes(made), published(made)) == (1, {})
     assert yaml.safe_load(publishing.parts_of(environment(made))[SPARK]) == {"driver_cores": 8}
-    assert "never been published" not in reasons(made)
+    assert "had never been published" not in reasons(made)
 
 
 @pytest.mark.law(1)
@@ -183,6 +183,20 @@ def test_audit_says_that_a_first_publish_stays(cores: int) -> None:
     assert made.run() == [DeploymentState.COMPENSATED]
     assert published(made) == {SPARK: {"driver_cores": 8}}
     assert "environment 'spark' had never been published, and stays published" in reasons(made)
+
+
+@pytest.mark.parametrize("is_repository", [False, True])
+def test_audit_says_nothing_of_the_publish_of_an_environment_that_is_deleted(is_repository: bool) -> None:
+    """The rollback deletes what the deployment created, so nothing stays published."""
+    made = world()
+    data = manifest(sparkCompute={"driver_cores": 4}, fails=True)
+    if is_repository:
+        row = repositories.item(made.blobs, "Environment", "spark", "driver_cores: 4\n")
+        data["steps"][1] = {**repositories.step(WORKSPACE, [row]), "id": "env"}
+    made.submit(data)
+    assert made.run() == [DeploymentState.COMPENSATED]
+    assert (publishes(made), made.names()) == (1, {"sales": []})
+    assert "had never been published" not in reasons(made)
 
 
 def test_plan_says_that_a_first_publish_cannot_be_restored() -> None:

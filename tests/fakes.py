@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -151,9 +151,11 @@ class MemoryBlobs:
         """Store all that another one holds."""
         self._blobs.update(other._blobs)
 
-    def get(self, digest: str) -> bytes:
+    def get(self, digest: str, room: Callable[[int], None] | None = None) -> bytes:
         if self._checked(digest) not in self._blobs:
             raise NotFoundError("no such payload")
+        if room is not None:
+            room(len(self._blobs[digest]))
         return self._blobs[digest]
 
     @staticmethod

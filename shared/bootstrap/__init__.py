@@ -19,6 +19,7 @@ from shared.domain.access import EVERY_TARGET, TargetRules
 from shared.domain.flags import FeatureFlags
 from shared.domain.ports import Callers, Locks, Orchestrations, Signals
 from shared.domain.ports.telemetry import Telemetry
+from shared.saga.content_budget import MIB, ContentBudget
 from shared.saga.drift import DriftWatch
 from shared.saga.health import checks as bodies
 from shared.saga.health.monitor import Monitor
@@ -109,6 +110,7 @@ def build(loaded: settings.Settings) -> App:
         new_id=lambda: uuid.uuid4().hex,
         telemetry=telemetry,
         deployed=TableDeployedItems(clients),
+        content=ContentBudget(policy.content_memory_mib * MIB),
     )
     signals = TableSignals(clients)
     callers, sign_in_checks = parts.callers(loaded.sign_in)

@@ -47,6 +47,13 @@ LEASES = (
         "time, so calls to Fabric may take longer.",
         minimum=1,
     ),
+    count(
+        "CONTENT_MEMORY_MIB",
+        "engine.content_memory_mib",
+        "How much content of items the deliveries of one process have in memory at a time, in MiB of files. A delivery "
+        "that finds no room comes back later. For a moment an item takes about seven times as much: with 128, an "
+        "instance of 2 GiB has room for all of it.",
+    ),
     seconds(
         "WATCHDOG_SECONDS",
         "engine.watchdog_seconds",

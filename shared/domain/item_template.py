@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 
 from shared.domain.json import JsonObject
 
@@ -13,3 +14,13 @@ def stored_template(entry: JsonObject, read: Callable[[str], bytes]) -> JsonObje
     """
     bundle = entry.get("bundle")
     return json.loads(read(entry["template"])) if bundle is None else json.loads(read(bundle))[entry["template"]]
+
+
+def content_bytes(spec: JsonObject, read: Callable[[str], bytes]) -> int:
+    """Return the bytes of the files that the template of a spec names; 0 without one, or if it cannot be used, which is
+    reported when the files are read. Raises as `read`."""
+    if "template" not in spec or "definition" in spec:
+        return 0
+    with suppress(KeyError, TypeError, ValueError, RecursionError):
+        return sum(int(part["size"]) for part in stored_template(spec, read)["parts"])
+    return 0

@@ -43,6 +43,7 @@ class EnginePolicy:
     `stalled_seconds` is the time without a heartbeat after which the sweeper wakes a running orchestration.
     `stuck_retry_max_seconds` is the longest time between two tries of a stuck deployment.
     `script_lease_seconds` is the time without a heartbeat after which a script is taken for dead and rolled back.
+    `content_memory_mib` is how much content of items the deliveries of one process have in memory at a time, in MiB.
     `drift_watch_seconds` is the time between two rounds of the drift watch (0: no watch).
     With `rollback` False, a deployment that fails or is cancelled ends `failed` and is not compensated until a person
     asks for it; what its manifest asks for by name (keepFor, expiresAfter) is still done.
@@ -68,6 +69,7 @@ class EnginePolicy:
     retention_seconds: float = 90 * 86400.0
     script_lease_seconds: float = 120.0
     drift_watch_seconds: float = 0.0
+    content_memory_mib: int = 128
 
     @property
     def heartbeat_late_seconds(self) -> float:

@@ -1,6 +1,7 @@
 """JSON values of any size: small ones inline, large ones in a blob that is named by its content."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from shared.domain.errors import InvalidInputError, NotFoundError, Problem
@@ -42,9 +43,9 @@ class Payloads:
             message = "is not in storage: the command line stores the files before it submits; submit again"
             raise InvalidInputError([Problem("$.with", f"the file with the SHA-256 {digest} {message}")]) from None
 
-    def load(self, value: JsonObject) -> JsonObject:
-        """Return the value that was given to `store`."""
+    def load(self, value: JsonObject, room: Callable[[int], None] | None = None) -> JsonObject:
+        """Return the value that was given to `store`; `room` as in `Blobs.get`."""
         digest = value.get(_REFERENCE)
         if not isinstance(digest, str) or len(value) != 1:
             return value
-        return json.loads(self.blobs.get(digest).decode("utf-8", "surrogatepass"))
+        return json.loads(self.blobs.get(digest, room).decode("utf-8", "surrogatepass"))

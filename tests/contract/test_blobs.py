@@ -2,11 +2,13 @@
 
 import hashlib
 import secrets
+from typing import Any
 
 import pytest
+from azure.core.pipeline.transport import RequestsTransport
 
 from shared.adapters.storage.blobs import CONTAINER, BlobStore
-from shared.adapters.storage.clients import StorageClients
+from shared.adapters.storage.clients import FIRST_BYTES, StorageClients
 from shared.domain.errors import InvalidInputError, NotFoundError
 from shared.domain.ports import Blobs
 from tests.contract.harness import VARIANTS, at_once
@@ -35,6 +37,20 @@ def test_blob_is_read_by_its_hash(blobs: Blobs, size: int) -> None:
     assert digest == hashlib.sha256(content).hexdigest()
     assert blobs.get(digest) == content
     assert blobs.get(digest) == content
+
+
+def test_room_is_asked_for_before_a_blob_is_in_memory(blobs: Blobs) -> None:
+    """The caller is asked with the size, and an exception ends the read."""
+    content, asked = secrets.token_bytes(5_000_000), list[int]()
+    digest = blobs.put(content)
+    assert blobs.get(digest, asked.append) == content
+    assert asked == [len(content)]
+
+    def full(size: int) -> None:
+        raise MemoryError(size)
+
+    with pytest.raises(MemoryError, match="5000000"):
+        blobs.get(digest, full)
 
 
 def test_blob_stored_twice_is_one_blob(blobs: Blobs) -> None:
@@ -84,6 +100,27 @@ def test_blob_of_an_account_without_the_container_is_not_found(
     with pytest.raises(NotFoundError):
         store.get("a" * 64)
     assert store.get(store.put(b"x")) == b"x"
+
+
+@pytest.mark.azurite
+def test_refused_blob_is_read_no_further_than_its_first_bytes(
+    clients: StorageClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, ranges = BlobStore(clients), list[str]()
+    digest = store.put(secrets.token_bytes(5_000_000))
+    send = RequestsTransport.send
+
+    def full(size: int) -> None:
+        raise MemoryError(size)
+
+    def counting(self: Any, request: Any, **options: Any) -> Any:
+        ranges.append(request.headers.get("x-ms-range", ""))
+        return send(self, request, **options)
+
+    monkeypatch.setattr(RequestsTransport, "send", counting)
+    with pytest.raises(MemoryError):
+        store.get(digest, full)
+    assert ranges == [f"bytes=0-{FIRST_BYTES - 1}"]
 
 
 @pytest.mark.azurite

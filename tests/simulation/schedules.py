@@ -8,7 +8,7 @@ import logging
 import random
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from local.fabric_simulator import control
@@ -21,6 +21,7 @@ from shared.domain.policy import EnginePolicy
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.command.verbs import Verb, allowed_verbs
+from shared.saga.content_budget import ContentBudget
 from shared.saga.sweep.sweeper import MAX_OPERATION
 from tests.simulation import laws
 from tests.simulation.companions import Companions
@@ -282,6 +283,8 @@ def run(seed: int) -> Report:
         rate=rate,
         pace=pace,
     )
+    room = random.Random(f"{seed}/room").choice([1, 400, ContentBudget().limit])
+    world.services = replace(world.services, content=ContentBudget(room))
     world.wake_faults = random.Random(f"{seed}/wake faults").choice([0.0, 0.0, 0.5])
     other_actors = OtherActors(world, chance)
     if chance.random() < 0.4:

@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
@@ -69,16 +69,21 @@ class BlobStore:
             with suppress(ResourceExistsError):
                 self._container.upload_blob(digest, iter(pieces), length=size, overwrite=False)
 
-    def get(self, digest: str) -> bytes:
-        """Return the content. Raises NotFoundError, and InvalidInputError if the digest is not valid or does not
-        match."""
+    def get(self, digest: str, room: Callable[[int], None] | None = None) -> bytes:
+        """Return the content; `room` as in the port.
+
+        Raises NotFoundError, and InvalidInputError if the digest is not valid or does not match.
+        """
         _checked(digest)
         kept = self._recent.get(digest)
         if kept is not None:
             return kept
         with mapped("blob", "read"):
             try:
-                content = self._container.download_blob(digest).readall()
+                download = self._container.download_blob(digest)  # at most FIRST_BYTES of it
+                if room is not None:
+                    room(download.size)
+                content = download.readall()
             except ResourceNotFoundError:
                 raise NotFoundError(f"there is no payload {digest[:12]}...") from None
         if hashlib.sha256(content).hexdigest() != digest:

@@ -35,6 +35,8 @@ ESCAPED_CHARACTERS = 512
 BATCH_OPERATIONS = 100
 BATCH_BYTES = 4 * 1024 * 1024
 MESSAGE_BYTES = 64 * 1024
+FIRST_BYTES, CHUNK_BYTES = 1024 * 1024, 4 * 1024 * 1024
+"""Bytes of a blob that the first request reads, whose answer tells the size of all, and that each further one reads."""
 MAX_DELAY_SECONDS = 7 * 86400
 
 _FORBIDDEN = re.compile(r"[/\\#?\x00-\x1f\x7f-\x9f]")
@@ -50,6 +52,11 @@ class _Options(TypedDict):
     connection_timeout: int
     read_timeout: int
     logging_enable: bool
+
+
+class _Sizes(TypedDict):
+    max_single_get_size: int
+    max_chunk_get_size: int
 
 
 class StorageClients:
@@ -95,10 +102,11 @@ class StorageClients:
         """Return the client. Raises StorageUnavailableError if the service's address is not valid."""
         from azure.storage.blob import BlobServiceClient
 
+        sizes = _Sizes(max_single_get_size=FIRST_BYTES, max_chunk_get_size=CHUNK_BYTES)
         with _addressed("blob"):
             if self._connection_string:
-                return BlobServiceClient.from_connection_string(self._connection_string, **_options())
-            return BlobServiceClient(self._blob_uri, credential=self._identity, **_options())
+                return BlobServiceClient.from_connection_string(self._connection_string, **_options(), **sizes)
+            return BlobServiceClient(self._blob_uri, credential=self._identity, **_options(), **sizes)
 
     def ping(self) -> None:
         """Call tables and queues once each. Raises StorageUnavailableError."""

@@ -1,6 +1,6 @@
 """Payloads, queues, target locks and signals in storage."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -26,8 +26,11 @@ class Blobs(Protocol):
         """
         ...
 
-    def get(self, digest: str) -> bytes:
-        """Return the content. Raises NotFoundError; InvalidInputError if the content does not have that hash."""
+    def get(self, digest: str, room: Callable[[int], None] | None = None) -> bytes:
+        """Return the content. `room` is called with its size before all of it is in memory.
+
+        Raises NotFoundError; InvalidInputError if the content does not have that hash; what `room` raises.
+        """
         ...
 
 

@@ -10,7 +10,6 @@ tries again.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -22,7 +21,7 @@ from shared.domain.records import Intent, Operation, RecordedError, StepChanges
 from shared.domain.remedies import recorded
 from shared.domain.retry import TryAgain, backoff, decide_retry
 from shared.domain.states import IntentAction, OperationPurpose, OperationState, StepState
-from shared.saga.step import companions, gathering, operations, runs
+from shared.saga.step import companions, gathering, operations, runs, specs
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
 from shared.steps.gathering_kind import GatheringKind
@@ -100,9 +99,9 @@ def _compensate(d: Delivery, intent: Intent) -> Attempt:
             # The step ran out of time while Fabric went on: its item is shown now, and is ours.
             d.write({"operation": None, "ambiguous": True})
     step = d.step
-    spec = d.services.payloads.load(step.spec)
+    spec = specs.read(d)
     if intent.before is not None:
-        intent = replace(intent, before=d.services.payloads.load(intent.before))
+        intent = specs.intent_of(d)
     if elsewhere := d.services.elsewhere.get(step.kind):
         if step.resource is not None:
             elsewhere.reverse(step.resource)

@@ -1,7 +1,7 @@
 """The before-image of an update: what an item has, read over several deliveries if Fabric needs time for it."""
 
 from shared.domain.errors import FabricNotFoundError
-from shared.domain.json import JsonObject
+from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.ports import OperationStarted
 from shared.domain.states import OperationPurpose, OperationState
 from shared.saga.step import giving_up, operations
@@ -55,5 +55,12 @@ def read(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject | Resched
     captured = answer(d)
     if isinstance(captured, Reschedule):
         return captured
+    d.content.add(_content_bytes(captured or {}))
     image = d.kind.capture(d.fabric, spec, found, captured)
     return awaited(d, image, "getDefinition") if isinstance(image, OperationStarted) else image
+
+
+def _content_bytes(captured: JsonObject) -> int:
+    """Return the bytes of a definition as Fabric returns it."""
+    parts = as_list((as_object(captured.get("definition")) or {}).get("parts")) or []
+    return sum(len(str(part.get("payload") or "")) for part in parts)

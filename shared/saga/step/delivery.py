@@ -42,6 +42,7 @@ from shared.domain.row_limits import fitted
 from shared.domain.states import StepState
 from shared.domain.telemetry import NoTelemetry
 from shared.saga import deployed
+from shared.saga.content_budget import ContentBudget
 from shared.saga.payloads import Payloads
 from shared.saga.step.heartbeat import Heartbeat, HeartbeatThread
 from shared.saga.step.looks import FIRST_LOOK_SECONDS, DeliveryFabric, KnownFabric, shared_by
@@ -70,6 +71,7 @@ class Services:
     heartbeat: Heartbeat = field(default_factory=HeartbeatThread)
     elsewhere: Mapping[str, ElsewhereKind] = field(default_factory=lambda: ELSEWHERE)
     deployed: DeployedItems | None = None
+    content: ContentBudget = field(default_factory=ContentBudget)
 
 
 MAX_DELIVERY = timedelta(minutes=5)
@@ -104,6 +106,10 @@ class Delivery:
         self.message = message
         self.header = header
         self.now = services.clock.now()
+        self.content = services.content.holder(f"{message.deployment_id}/{message.ordinal}", services.clock.now)
+        """The room for the content of the step, which the delivery gives back when it ends."""
+        self.opened: tuple[JsonObject, JsonObject] | None = None
+        """The spec that this delivery has opened, and the opened one."""
         self._row = row
         step, policy = row.record, services.policy
         self._found = step.claim

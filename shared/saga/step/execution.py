@@ -11,9 +11,10 @@ from shared.domain.ports import Change
 from shared.domain.records import DeploymentRecord, RecordedError, StepChanges, StepRecord
 from shared.domain.row_limits import fitted
 from shared.domain.states import BACKWARD_SETTLED, FORWARD_SETTLED, DeploymentState, Origin, StepState
+from shared.saga.content_budget import NoRoomError
 from shared.saga.step import backward, forward, giving_up, runs
 from shared.saga.step.delivery import Delivery, Services, Settled
-from shared.saga.step.outcome import Ignore, Outcome, Repeat, Settle
+from shared.saga.step.outcome import Ignore, Outcome, Repeat, Reschedule, Settle
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,8 @@ def execute_step(services: Services, message: StepMessage) -> Settled | None:
         log.error("step %s of %s is given up: %s", row.record.step_id, message.deployment_id, error)
         reported = RecordedError(f"its row cannot take what was to be written: {error}", _ROW_FULL_REMEDY)
         return _give_up(services, message, reported, ENGINE)
+    finally:
+        delivery.content.release()
 
 
 def _deliver(delivery: Delivery) -> Settled | None:
@@ -57,6 +60,9 @@ def _deliver(delivery: Delivery) -> Settled | None:
         if not is_forward:
             raise
         return delivery.persist(giving_up.unwritable(delivery, error))
+    except NoRoomError as error:
+        # No attempt was made. The timeout of a step runs from its first attempt.
+        return delivery.persist(Reschedule(error.seconds))
 
 
 def _forward(delivery: Delivery) -> Outcome:

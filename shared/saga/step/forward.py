@@ -95,6 +95,7 @@ def _begin(d: Delivery) -> Attempt:
     if isinstance(d.kind, GatheringKind):
         raise VerificationError(d.kind.absent(spec))
     marker = marker_of(d.step.deployment_id, d.step.step_id)
+    specs.opened(d, spec)  # before the claim: there may be no room for it
     intent = Intent(IntentAction.CREATE, marker, beside=runs.before(d, spec))
     changes: StepChanges = {"state": StepState.INTENT, "intent": intent, "operation": None, "error": None}
     d.claim({**changes, **giving_up.started(d), **specs.final(d, spec)}, "absent: create it")
@@ -171,6 +172,7 @@ def _resume(d: Delivery) -> Attempt:
             return _present(d, spec, found)
         d.stage({"intent": fresh, "operation": None})
         intent = fresh
+    specs.opened(d, spec)
     d.claim({"state": StepState.INTENT, "ambiguous": uncertain})
     return _act(d, spec, intent)
 
@@ -272,6 +274,7 @@ def _poll(d: Delivery) -> Attempt:
         return status
     operations.check(status, operation)
     if intent.action is IntentAction.UPDATE:
+        specs.opened(d, spec)
         d.claim({"state": StepState.INTENT, "operation": None, "calls_done": d.step.calls_done + 1})
         return _act(d, spec, intent)
     if d.kind.is_found_by_marker:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from shared.domain.errors import FabricRefusedError
+from shared.domain.item_template import content_bytes
 from shared.domain.json import JsonObject
 from shared.domain.records import Intent, StepChanges
 from shared.domain.references import resolve
@@ -17,21 +18,25 @@ def final(d: Delivery, spec: JsonObject) -> StepChanges:
 
 
 def opened(d: Delivery, spec: JsonObject) -> JsonObject:
-    """Return the spec with what is too large to be stored in it. Raises InvalidInputError."""
-    return d.kind.opened(spec, d.services.payloads.read)
+    """Return the spec with what is too large to be stored in it, opened once. Raises InvalidInputError, NoRoomError."""
+    if d.opened is None or d.opened[0] is not spec:
+        read = d.services.payloads.read
+        d.content.take(content_bytes(spec, read))
+        d.opened = (spec, d.kind.opened(spec, read))
+    return d.opened[1]
 
 
 def read(d: Delivery) -> JsonObject:
-    """Return the spec as the row keeps it: until the first claim, with its references."""
-    return d.services.payloads.load(d.step.spec)
+    """Return the spec as the row keeps it: until the first claim, with its references. Raises NoRoomError."""
+    return d.services.payloads.load(d.step.spec, d.content.take)
 
 
 def intent_of(d: Delivery) -> Intent:
-    """Return the intent with its before-image. Raises FabricRefusedError if the row has none."""
+    """Return the intent with its before-image. Raises FabricRefusedError if the row has none; NoRoomError."""
     intent = d.step.intent
     if intent is None:
         raise FabricRefusedError("the journal row has no intent", call=d.step.kind)
-    return replace(intent, before=d.services.payloads.load(intent.before)) if intent.before else intent
+    return replace(intent, before=d.services.payloads.load(intent.before, d.content.take)) if intent.before else intent
 
 
 def resolved(d: Delivery) -> JsonObject:

@@ -38,13 +38,14 @@ class RemovedSchedulesKind(RemovedPartsKind):
     def held(
         self, fabric: Fabric, workspace_id: str, item_id: str, candidates: list[JsonObject]
     ) -> Iterator[tuple[JsonObject, bool]]:
-        """Yield all schedules of an item that say when they start their jobs."""
-        [each] = candidates
-        own: dict[str, JsonObject] = {row["id"]: row for row in json.loads(each["sent"])}
-        for row in schedules.of_item(fabric, workspace_id, item_id, each["type"]):
+        """Yield all schedules of an item that say when they start their jobs. An item that has got another logical id
+        may have two notes."""
+        own = {row["id"]: (row, each) for each in candidates for row in json.loads(each["sent"])}
+        for row in schedules.of_item(fabric, workspace_id, item_id, candidates[0]["type"]):
+            noted, each = own.get(row["id"], ({}, candidates[0]))
             if "configuration" in row:
-                is_ours = row["id"] in own and is_same_plan(own[row["id"]], row)
-                yield {**row, "type": each["type"], "name": each["key"], "identity": each["identity"]}, is_ours
+                more = {"type": each["type"], "name": each["key"], "identity": each["identity"]}
+                yield {**row, **more}, bool(noted) and is_same_plan(noted, row)
 
     def details(self, spec: JsonObject, found: Snapshot) -> Details:
         rows = found.image["schedules"]

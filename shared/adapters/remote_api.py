@@ -331,10 +331,14 @@ class RemoteAdmin:
         traceparent = str(message.get("traceparent") or "")
         self._api.post("/deployments", self._body(message), "application/yaml", query, traceparent)
 
-    def redeploy(self, deployment_id: str, new_id: str, requested_by: str) -> JsonObject:
-        """Submit the manifest of an ended deployment under a new id. Raises ConflictError if that is not possible, and
-        as `submit`."""
-        body = {"id": new_id} | ({"requested_by": requested_by} if requested_by else {})
+    def redeploy(
+        self, deployment_id: str, new_id: str, requested_by: str, labels: Mapping[str, str] | None = None
+    ) -> JsonObject:
+        """Submit the manifest of an ended deployment under a new id, with these labels in place of its own (None: with
+        its own). Raises ConflictError if that is not possible, and as `submit`."""
+        body: JsonObject = {"id": new_id} | ({"requested_by": requested_by} if requested_by else {})
+        if labels is not None:
+            body["labels"] = dict(labels)
         path = f"/deployments/{quote(deployment_id, safe='')}/redeploy"
         return self._api.post(path, canonical(body).encode(), "application/json")
 

@@ -14,7 +14,12 @@ from shared.cli.follow import ROLLED_BACK, SUCCEEDED
 from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
 from shared.domain.errors import FabricConflictError, FabricRefusedError, InvalidInputError, Problem
+from shared.domain.fields import GUID, suggestion
+from shared.domain.names import same_name
+from shared.domain.ports import Fabric
 from shared.domain.remedies import remedy
+from shared.saga.dry_run.changes import BUDGET_SECONDS, DRY_RUN_RETRY
+from shared.saga.dry_run.read_only import ReadOnlyFabric
 from shared.saga.git_workspace import GitChange, GitStatus, GitWorkspace
 
 NOT_DONE = ROLLED_BACK
@@ -27,7 +32,7 @@ def add_commands(add: Add) -> None:
     command.add_argument(
         "action", choices=("status", "commit"), help=f"show the changes, or commit them. {_IRREVERSIBLE}"
     )
-    command.add_argument("workspace", help="the id of the workspace")
+    command.add_argument("workspace", help="the name or the id of the workspace")
     command.add_argument("-m", "--comment", default="", help="the comment of the commit, at most 300 characters")
     command.add_argument(
         "--item", metavar="NAME.TYPE", action="append", default=[], help="commit this item only (repeatable)"
@@ -40,8 +45,23 @@ def _run(options: argparse.Namespace, output: Output) -> int:
 
 
 def _workspace(options: argparse.Namespace) -> GitWorkspace:
+    """Return Git of the workspace with that id or name. Raises InvalidInputError, FabricError."""
     fabric = command_line.fabric(settings.load())
-    return GitWorkspace(fabric, options.workspace, clock=bootstrap.SystemClock())
+    wanted = options.workspace.strip()
+    workspace_id = wanted if GUID.fullmatch(wanted) else _named(fabric, wanted)
+    return GitWorkspace(fabric, workspace_id, clock=bootstrap.SystemClock())
+
+
+def _named(fabric: Fabric, name: str) -> str:
+    """Return the id of the workspace with that name. Raises InvalidInputError if this identity sees none."""
+    reading = ReadOnlyFabric(fabric, bootstrap.SystemClock(), DRY_RUN_RETRY, budget_seconds=BUDGET_SECONDS)
+    rows = [row for row in reading.list("/workspaces") if row.get("id") and row.get("displayName")]
+    found = next((row for row in rows if same_name(row["displayName"], name)), None)
+    if found is None:
+        near = suggestion(name, [row["displayName"] for row in rows])
+        what = f"is '{clean(name, 200)}', and this identity has no role in a workspace of that name.{near}"
+        raise InvalidInputError([Problem("workspace", f"{what} Give its name or its id")])
+    return str(found["id"])
 
 
 def _status(options: argparse.Namespace, output: Output) -> int:

@@ -22,12 +22,14 @@ VALUE_RULE = (
 LABELS_CHARACTERS = MAX_LABELS * (63 + 100 + len('"":"",')) + 1
 """Characters of the largest labels in a row."""
 
-_SCHEMA: JsonObject = {
+LABELS: JsonObject = {
     "type": "object",
     "maxProperties": MAX_LABELS,
     "propertyNames": {"pattern": f"^(?:{_NAME.pattern})$"},
-    "additionalProperties": {"anyOf": [{"type": "string", "pattern": f"^(?:{_VALUE.pattern})$"}, INPUT]},
+    "additionalProperties": {"type": "string", "pattern": f"^(?:{_VALUE.pattern})$"},
 }
+"""The JSON Schema of labels."""
+_SCHEMA: JsonObject = {**LABELS, "additionalProperties": {"anyOf": [LABELS["additionalProperties"], INPUT]}}
 _WORDS = Words("Names and values by which the deployment is found again: list --label NAME=VALUE.", {"pr": "123"})
 
 
@@ -81,6 +83,15 @@ def with_labels(manifest: Any, given: Mapping[str, str]) -> Any:
     if own is not None and as_object(own) is None:
         return manifest  # the check of the manifest reports it
     return {**top, "labels": {**cast(JsonObject, own or {}), **given}}
+
+
+def relabelled(manifest: Any, labels: Mapping[str, str] | None) -> Any:
+    """Return the manifest with these labels and no others; unchanged for None."""
+    top = as_object(manifest)
+    if labels is None or top is None:
+        return manifest
+    kept = {name: value for name, value in top.items() if name != "labels"}
+    return {**kept, "labels": dict(labels)} if labels else kept
 
 
 def has_labels(own: JsonObject | None, wanted: Mapping[str, str]) -> bool:

@@ -7,6 +7,7 @@ from shared.domain.errors import (
     FabricJobError,
     FabricNotFoundError,
     FabricTransientError,
+    InvalidInputError,
     SagaError,
 )
 from shared.domain.records import RecordedError
@@ -49,6 +50,8 @@ _REMEDIES: dict[str, str] = {
 
 def remedy(error: SagaError) -> str:
     """Return what a person should do next, in one sentence or two."""
+    if isinstance(error, InvalidInputError):
+        return "Correct what the message names, then submit again; nothing else of the step was done."
     if not isinstance(error, FabricError):
         return "Read the message; the journal and the audit of the deployment show what was done."
     if error.remedy:

@@ -140,9 +140,9 @@ class GitUpdateKind(GatheringKind):
         if not commit:
             raise FabricTransientError("Fabric's response names no remoteCommitHash", call="GET git/status")
         if spec.get("commit") and spec["commit"] != commit:
-            raise InvalidInputError(
-                [Problem("$.with.commit", f"the head of the branch is {commit}, and Fabric updates to the head only")]
-            )
+            what = f"the head of the branch is {commit}, and Fabric updates to the head only: name that commit, or"
+            remedy = f"{what} none, or bring the branch to the commit that is wanted (revert, or a branch of its own)"
+            raise InvalidInputError([Problem("$.with.commit", remedy)])
         items, folders = git_restore.present(fabric, spec["workspaceId"])
         rows = git_changes.affected(status, items, str(spec.get("conflictResolution") or ""))
         git_changes.check_data(rows, spec.get("allowDataLoss") or [])

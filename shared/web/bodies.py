@@ -1,13 +1,14 @@
 """Read manifests, small JSON objects and query parameters; report every problem with its path."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from shared.domain.deployment_ids import ID_RULE, is_deployment_id
 from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.fields import Fields, child, suggestion
-from shared.domain.json import as_object
-from shared.domain.labels import parse_labels
+from shared.domain.json import JsonObject, as_object
+from shared.domain.labels import parse_labels, read_labels
 from shared.domain.text import parse, utf8
 from shared.domain.text_limits import MAX_BYTES
 from shared.web.http import JSON, HttpError, Request, bad_request, media_type
@@ -84,14 +85,34 @@ def texts(request: Request, **maximum: int) -> dict[str, str]:
 
     Raises HttpError 400 with every problem, including unknown fields; 413 and 415.
     """
+    fields = _small_object(request)
+    return _finished(fields, _texts(fields, maximum))
+
+
+def redeployment(request: Request) -> tuple[dict[str, str], JsonObject | None]:
+    """Return the requester and the id of a redeployment, as `texts`, and its labels; None if the body has none."""
+    fields = _small_object(request)
+    found, labels = _texts(fields, {REQUESTER: 256, "id": 100}), read_labels(fields)
+    given = {} if labels is None and as_object(fields.data.get("labels")) is not None else labels
+    return _finished(fields, found), given
+
+
+def _small_object(request: Request) -> Fields:
     _checked(request, (JSON,), MAX_COMMAND_BYTES)
-    problems = Problems()
     try:
-        fields = Fields(_parsed(request.body) if request.body.strip() else {}, "$", problems)
+        return Fields(_parsed(request.body) if request.body.strip() else {}, "$", Problems())
     except InvalidInputError as error:
         raise bad_request(error.problems) from None
-    found = {name: fields.text(name, maximum=maximum) for name, maximum in maximum.items()}
+
+
+def _texts(fields: Fields, maximum: Mapping[str, int]) -> dict[str, str]:
+    return {name: fields.text(name, maximum=most) for name, most in maximum.items()}
+
+
+def _finished(fields: Fields, found: dict[str, str]) -> dict[str, str]:
+    """Return the texts. Raises HttpError 400 with every problem of the object."""
     fields.finish()
+    problems = Problems(fields.problems)
     if _CONTROL.search(found.get(REQUESTER, "")):
         problems.append(Problem(child("$", REQUESTER), _NOT_PLAIN))
     if problems:

@@ -16,6 +16,7 @@ from shared.domain.access import Role
 from shared.domain.breaker import BreakerState
 from shared.domain.deployment_ids import DEPLOYMENT_ID
 from shared.domain.json import JsonObject
+from shared.domain.labels import LABELS
 from shared.domain.records import (
     AuditEntry,
     Chain,
@@ -144,10 +145,11 @@ def _requester() -> JsonObject:
 
 
 def _redeploy_request() -> JsonObject:
-    """Return the schema of a redeployment's body: the new id and the requester."""
+    """Return the schema of a redeployment's body: the new id, the requester and the labels."""
     optional = {"type": ["string", "null"]}
     new_id = {**ID, **optional, "description": "The new deployment's id; without it, a new one for each request."}
-    return {**_object([], id=new_id, requested_by=_requester()), "additionalProperties": False}
+    labels = {**LABELS, "type": ["object", "null"], "description": "In place of all labels that the manifest has."}
+    return {**_object([], id=new_id, requested_by=_requester(), labels=labels), "additionalProperties": False}
 
 
 def schemas() -> JsonObject:

@@ -8,6 +8,7 @@ from shared.domain.deployment_ids import ID_RULE, is_deployment_id
 from shared.domain.errors import InvalidInputError, NotFoundError, Problem, StorageUnavailableError, how_many
 from shared.domain.forgotten import ForgottenError
 from shared.domain.json import JsonObject, as_object
+from shared.domain.labels import relabelled
 from shared.domain.manifest import compile_manifest
 from shared.domain.names import normal_target
 from shared.domain.records import DeploymentRecord
@@ -61,8 +62,9 @@ def submit_deployment(request: Request, backend: Backend) -> Reply:
 
 
 def redeploy_deployment(request: Request, backend: Backend) -> Reply:
-    """Submit the manifest of an ended deployment as a new one. 409 if it has none that may be sent again."""
-    fields = bodies.texts(request, requested_by=256, id=100)
+    """Submit the manifest of an ended deployment as a new one, with other labels if the body has some. 409 if it has
+    none that may be sent again."""
+    fields, labels = bodies.redeployment(request)
     earlier = backend.header(request.route["id"])
     wanted = fields["id"] or None
     if wanted is not None and not is_deployment_id(wanted):
@@ -74,7 +76,7 @@ def redeploy_deployment(request: Request, backend: Backend) -> Reply:
         raise HttpError(409, why, deployment_id=earlier.deployment_id, state=earlier.state.value)
     acceptance = backend.app().acceptance
     try:
-        manifest = stored_manifest(earlier, acceptance.blobs)
+        manifest = relabelled(stored_manifest(earlier, acceptance.blobs), labels)
         graph = compile_manifest(manifest, acceptance.kinds)
     except NotFoundError as error:
         raise HttpError(409, str(error), deployment_id=earlier.deployment_id, state=earlier.state.value) from None

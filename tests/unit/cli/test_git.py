@@ -73,6 +73,15 @@ def test_git_commit_commits_what_the_status_shows(fabric: Running, place: str) -
     assert (again.returncode, '"commit": ""' in again.stdout) == (0, True)
 
 
+def test_git_takes_the_name_of_a_workspace(fabric: Running, place: str) -> None:
+    """In any case of its letters. Of an unknown name the message proposes a known one."""
+    by_id, by_name = git(fabric, "status", place), git(fabric, "status", "Sales")
+    assert (by_name.returncode, by_name.stdout) == (0, by_id.stdout), by_name.stderr
+    done = git(fabric, "status", "salles")
+    assert done.returncode == 2
+    assert "has no role in a workspace of that name. Did you mean 'sales'?" in done.stdout + done.stderr
+
+
 def test_git_commit_asks_or_needs_yes(fabric: Running, place: str) -> None:
     """Without a terminal it is a bad request; on a terminal, everything but a yes commits nothing."""
     head = push(fabric, {})
@@ -97,9 +106,3 @@ def test_git_commit_of_a_workspace_that_is_behind_says_what_to_do(fabric: Runnin
     assert done.returncode == 1
     assert "nothing was committed" in done.stdout + done.stderr
     assert "update the workspace from Git first" in done.stdout + done.stderr
-
-
-def test_git_of_a_bad_id_is_a_bad_request(fabric: Running) -> None:
-    done = git(fabric, "status", "sales")
-    assert done.returncode == 2
-    assert "must be the id (GUID) of a workspace" in done.stdout + done.stderr

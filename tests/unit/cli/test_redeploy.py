@@ -59,6 +59,14 @@ def test_redeploy_sends_the_same_manifest_under_a_new_id(account: Account, tmp_p
     assert header.deployment_id == wanted
 
 
+def test_redeploy_with_labels_replaces_those_of_the_earlier_deployment(account: Account, tmp_path: Path) -> None:
+    earlier = deployed(account, tmp_path, DeploymentState.SUCCEEDED)
+    wanted = new_id()
+    done = run("redeploy", earlier.deployment_id, "--id", wanted, "--label", "pr=7", storage=account.connection)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert account.accept(account.take(wanted)).labels == {"pr": "7"}
+
+
 def test_redeploy_without_an_id_generates_one(account: Account, tmp_path: Path) -> None:
     earlier = deployed(account, tmp_path, DeploymentState.SUCCEEDED)
     done = run("redeploy", earlier.deployment_id, "--json", storage=account.connection)

@@ -217,6 +217,7 @@ def test_commit_that_is_not_the_head_is_refused() -> None:
     made.submit(manifest(commit="0" * 40))
     assert made.run() == [DeploymentState.COMPENSATED]
     assert "$.with.commit: the head of the branch is" in error_of(made)
+    assert "or bring the branch to the commit that is wanted" in error_of(made)
     head = push(made.model, BRANCH, {})
     made.submit({**manifest(commit=head), "name": "again"}, "d2")
     assert made.run("d2") == [DeploymentState.SUCCEEDED]

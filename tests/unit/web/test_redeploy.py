@@ -91,3 +91,16 @@ def test_parts_without_a_manifest_are_not_found(api: Api) -> None:
     for name, reason in (("script", "has no manifest"), ("gone", "no longer stored"), ("odd", "is not stored")):
         reply = api.ask("GET", f"deployments/{name}/parts")
         assert (reply.status, reason in json_body(reply)["detail"]) == (404, True), reply.body
+
+
+def test_redeploy_with_labels_has_them_in_place_of_those_of_the_manifest(api: Api) -> None:
+    """An empty object removes all; without the field they stay."""
+    api.ask("POST", "deployments?id=d", {**MANIFEST, "labels": {"pr": "1", "team": "a"}})
+    for state in (D.RUNNING, D.SUCCEEDED):
+        api.saga.change_header(state=state)
+    for given, expected in (({"pr": "2"}, {"pr": "2"}), ({}, None), (None, {"pr": "1", "team": "a"})):
+        wanted = f"again-{len(given or {})}-{given is None}"
+        assert api.ask("POST", "deployments/d/redeploy", {"id": wanted, "labels": given}).status == 202
+        assert api.saga.header(wanted).labels == expected
+    reply = api.ask("POST", "deployments/d/redeploy", {"id": "bad", "labels": {"pr": "a b"}})
+    assert (reply.status, json_body(reply)["problems"][0]["path"]) == (400, "$.labels.pr")

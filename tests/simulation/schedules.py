@@ -21,7 +21,6 @@ from shared.domain.policy import EnginePolicy
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.command.verbs import Verb, allowed_verbs
-from shared.saga.content_budget import ContentBudget
 from shared.saga.sweep.sweeper import MAX_OPERATION
 from tests.simulation import laws
 from tests.simulation.companions import Companions
@@ -32,6 +31,7 @@ from tests.simulation.jobs_in_schedule import JobsInSchedule
 from tests.simulation.orchestration import HANGS
 from tests.simulation.other_actors import OtherActors
 from tests.simulation.restored import Restored
+from tests.simulation.room import ScarceRoom
 from tests.simulation.settings_in_schedule import SettingsInSchedule
 from tests.simulation.world import World
 
@@ -283,8 +283,7 @@ def run(seed: int) -> Report:
         rate=rate,
         pace=pace,
     )
-    room = random.Random(f"{seed}/room").choice([1, 400, ContentBudget().limit])
-    world.services = replace(world.services, content=ContentBudget(room))
+    world.services = replace(world.services, content=ScarceRoom(seed, world.occurred))
     world.wake_faults = random.Random(f"{seed}/wake faults").choice([0.0, 0.0, 0.5])
     other_actors = OtherActors(world, chance)
     if chance.random() < 0.4:

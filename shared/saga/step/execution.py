@@ -61,8 +61,10 @@ def _deliver(delivery: Delivery) -> Settled | None:
             raise
         return delivery.persist(giving_up.unwritable(delivery, error))
     except NoRoomError as error:
-        # No attempt was made. The timeout of a step runs from its first attempt.
-        return delivery.persist(Reschedule(error.seconds))
+        # No attempt was made. The timeout of a step runs from its first attempt. What an earlier delivery may have sent
+        # stays uncertain: its claim, which says so, is released.
+        uncertain = delivery.step.ambiguous or delivery.is_uncertain
+        return delivery.persist(Reschedule(error.seconds, changes={"ambiguous": uncertain}))
 
 
 def _forward(delivery: Delivery) -> Outcome:

@@ -6,17 +6,22 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from shared.domain.manifest import compile_manifest
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.ports import FabricReply
-from shared.domain.states import DeploymentState, StepState
+from shared.domain.records import Claim, Intent, StepRecord
+from shared.domain.states import DeploymentState, IntentAction, StepState
 from shared.saga.content_budget import MIB, ContentBudget
 from shared.saga.payloads import Payloads
 from shared.saga.step import execution
 from shared.saga.submission.acceptance import Acceptance
 from shared.steps import KINDS, STEPS
+from shared.steps.repository_item import RepositoryItemKind
 from tests.fakes import MemoryBlobs
 from tests.simulation import repositories
 from tests.unit.saga.fixture import SagaFixture
@@ -62,7 +67,13 @@ def large_items(fabric: Any) -> tuple[SagaFixture, list[StepMessage]]:
     saga.change_header(state=DeploymentState.RUNNING, started_at=saga.clock.now())
     changed = {"fabric": fabric, "payloads": Payloads(blobs), "kinds": STEPS}
     saga.services = replace(saga.services, **changed, content=ContentBudget(AT_ONCE * MIB))
-    return saga, [StepMessage("d", number, Direction.FORWARD) for number in range(COUNT)]
+    return saga, [StepMessage("d", step.ordinal, Direction.FORWARD) for step in items(saga)]
+
+
+def items(saga: SagaFixture) -> list[StepRecord]:
+    """Return the rows of the notebooks."""
+    rows = [each.record for each in saga.journal.steps("d")]
+    return [row for row in rows if row.kind == RepositoryItemKind.name]
 
 
 def test_items_beyond_the_room_come_back_later_and_use_no_attempt() -> None:
@@ -77,8 +88,7 @@ def test_items_beyond_the_room_come_back_later_and_use_no_attempt() -> None:
         assert saga.services.content.held <= AT_ONCE * MIB
         fabric.answers.set()
     assert len(fabric.bytes) == AT_ONCE
-    steps = [each.record for each in saga.journal.steps("d")]
-    waiting = [step for step in steps if step.state is StepState.PENDING]
+    waiting = [step for step in items(saga) if step.state is StepState.PENDING]
     assert len(waiting) == COUNT - AT_ONCE
     assert {(step.attempt, step.claim, step.started_at, step.error) for step in waiting} == {(0, None, None, None)}
     assert saga.services.content.held == 0
@@ -86,5 +96,22 @@ def test_items_beyond_the_room_come_back_later_and_use_no_attempt() -> None:
         saga.clock.advance(5.0)
         for message in saga.queue.due():
             execution.execute_step(saga.services, message)
-    assert {step.record.state for step in saga.journal.steps("d")} == {StepState.SUCCEEDED}
+    assert {step.state for step in items(saga)} == {StepState.SUCCEEDED}
     assert len(fabric.bytes) == COUNT
+
+
+@pytest.mark.law(3)
+def test_step_without_room_stays_uncertain_about_the_call_of_a_delivery_that_died() -> None:
+    """Its claim is the only trace of the call, and the delivery that finds no room releases it."""
+    saga, [message, *_] = large_items(Slow())
+    claim = Claim("dead", saga.clock.now() + timedelta(seconds=15), 1, acts=True)
+    intent = Intent(IntentAction.CREATE, "saga d")
+    saga.change(
+        message.ordinal, state=StepState.INTENT, claim=claim, fence=1, intent=intent, started_at=saga.clock.now()
+    )
+    saga.clock.advance(16.0)
+    saga.services.content.holder("another", saga.clock.now).take(AT_ONCE * MIB)
+    execution.execute_step(saga.services, message)
+    step = items(saga)[0]
+    assert (step.state, step.claim, step.attempt) == (StepState.INTENT, None, 0)
+    assert step.ambiguous

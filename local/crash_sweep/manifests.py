@@ -178,8 +178,8 @@ def _restoring() -> dict[str, Any]:
 
 
 def _companions() -> dict[str, Any]:
-    """Return a manifest that creates an eventhouse, a dataflow and an environment in a new workspace, and then fails.
-    A notebook runs after the failure and before the rollback.
+    """Return a manifest that creates an eventhouse, a dataflow, an environment and a lakehouse, whose SQL endpoint is
+    refreshed, in a new workspace, and then fails. A notebook runs after the failure and before the rollback.
 
     Fabric adds a database to the eventhouse and staging items to the dataflow. The staging items stay when the dataflow
     is deleted.
@@ -189,6 +189,7 @@ def _companions() -> dict[str, Any]:
     telemetry = {**place, "type": "Eventhouse", "displayName": "telemetry"}
     prices = {**place, "type": "Dataflow", "displayName": "prices", "definition": {"parts": list(queries)}}
     compute = {**place, "type": "Environment", "displayName": "compute", "definition": _spark(4)}
+    tables = {**place, "itemId": "${{ steps.tables_of.outputs.id }}"}
     code = {"parts": [_part("notebook-content.py", "x = 1")]}
     notebook = {**place, "type": "Notebook", "displayName": "tidy", "definition": code}
     run = {**place, "itemId": "${{ steps.tidy.outputs.id }}", "jobType": "RunNotebook", "when": "always"}
@@ -197,9 +198,11 @@ def _companions() -> dict[str, Any]:
         {"id": "telemetry", "kind": "item", "with": telemetry},
         {"id": "prices", "kind": "item", "with": prices},
         {"id": "compute", "kind": "item", "with": compute},
+        {"id": "tables_of", "kind": "lakehouse", "with": {**place, "displayName": "tables_of"}},
+        {"id": "refresh", "kind": "sql_endpoint_refresh", "with": tables},
         {"id": "tidy", "kind": "item", "with": notebook},
         {"id": "cleanup", "kind": "job", "with": run},
-        _failing(["telemetry", "prices", "compute", "tidy"]),
+        _failing(["telemetry", "prices", "compute", "tidy", "refresh"]),
     ]
     return {"name": "companions", "target": _TARGET, "steps": steps}
 

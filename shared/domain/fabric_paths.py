@@ -13,6 +13,7 @@ COLLECTIONS: Mapping[str, str] = {
     "lakehouses": "items",
     "warehouses": "items",
     "semanticmodels": "items",
+    "sqlendpoints": "items",
     "folders": "items",
     "roleassignments": "roles",
     "assigntocapacity": "capacities",

@@ -28,6 +28,7 @@ from shared.steps.repository_item import RepositoryItemKind
 from shared.steps.repository_shortcuts import RemovedShortcutsKind, RepositoryShortcutKind
 from shared.steps.role_assignment import RoleAssignmentKind
 from shared.steps.shortcut import ShortcutKind
+from shared.steps.sql_endpoint_refresh import MetadataRefreshKind, SqlEndpointKind, SqlEndpointRefreshKind
 from shared.steps.tags import TagsKind
 from shared.steps.warehouse import WarehouseKind
 from shared.steps.workspace import WorkspaceKind
@@ -60,11 +61,13 @@ _EXPANDED: tuple[StepKind, ...] = (
     EnvironmentItemKind(),
     GitLinkKind(),
     GitInitialisationKind(),
+    SqlEndpointKind(),
+    MetadataRefreshKind(),
     OrphansKind(),
 )
 """The kinds that a manifest cannot name, because others expand to them."""
 _APPROVAL, _CUSTOM = ApprovalKind(), CustomKind()
-_EXPANDING = (PrincipalsKind(), RepositoryKind(), GitConnectionKind(), EnvironmentKind())
+_EXPANDING = (PrincipalsKind(), RepositoryKind(), GitConnectionKind(), EnvironmentKind(), SqlEndpointRefreshKind())
 
 STEPS: dict[str, StepKind] = {kind.name: kind for kind in (*_IN_FABRIC, *_EXPANDED)}
 """The kinds whose steps are resources in Fabric, by name."""

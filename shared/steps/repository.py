@@ -16,7 +16,7 @@ from shared.domain.step_graph import MAX_STEP_ID
 from shared.repository.model import Kind, Ref
 from shared.repository.model_json import from_json
 from shared.repository.order import Phase
-from shared.steps import items, repository_schedule_steps, repository_shortcut_steps
+from shared.steps import items, repository_endpoint_steps, repository_schedule_steps, repository_shortcut_steps
 from shared.steps.connection_binding import ConnectionBindingKind
 from shared.steps.folder import FolderKind
 from shared.steps.item_actions import EnvironmentPublishKind, ValueSetKind
@@ -64,6 +64,14 @@ class RepositoryKind:
             "shortcuts",
             default=True,
             words=Words("Make the shortcuts of the lakehouses as the repository lists them. Default: true.", False),
+        )
+        spec.boolean(
+            "refreshSqlEndpoints",
+            words=Words(
+                "Refresh the SQL endpoint of each lakehouse after its shortcuts, before the items that refer to it. "
+                "Default: false.",
+                True,
+            ),
         )
         spec.text("excludeShortcuts", words=Words("Leave shortcuts alone whose name begins with this.", "^tmp_"))
         spec.texts("includeFolders", words=Words("Of the items in folders, deploy only those in these.", ["/Raw"]))
@@ -239,7 +247,8 @@ class _Expansion:
         }
 
     def steps(self) -> Iterator[Expanded]:
-        found = list(self._items())
+        made = self._items()
+        found = list(repository_endpoint_steps.with_refreshes(self._step_id, self._spec, made, self))
         yield from found
         yield from repository_schedule_steps.expanded(self._spec, found, self)
 

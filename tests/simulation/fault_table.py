@@ -28,6 +28,7 @@ from local.fabric_simulator.publishing import settled
 from local.fabric_simulator.schedules import Schedule, Schedules
 from local.fabric_simulator.shortcuts import OneLakePaths
 from local.fabric_simulator.spark_pools import Spark
+from local.fabric_simulator.sql_endpoints import Tables
 from local.fabric_simulator.store import Workspace
 from local.fabric_simulator.tags import Applied, Tags, shown
 from shared.domain.json import canonical, content_hash
@@ -76,6 +77,8 @@ class Scenario:
     has_workspace: bool = True
     capacity: str | None = None
     has_shortcut: bool = False
+    has_table: bool = False
+    """The first item has a shortcut that is a table, which its SQL endpoint does not show yet."""
     has_schedule: bool = False
     """True if the definition of the first item contained a schedule, which a person then switched on."""
     is_bound: bool = False
@@ -165,6 +168,14 @@ _LINKED = {
             repositories.lakehouse(STORED, "lake", {"link": "raw", "new": "raw"}),
             repositories.lakehouse(STORED, "raw", {}),
         ],
+    ),
+    "id": "it",
+}
+_WITH_ENDPOINTS = {
+    **repositories.step(
+        WORKSPACE,
+        [repositories.lakehouse(STORED, "lake", {"new": "raw"}), repositories.lakehouse(STORED, "raw", {})],
+        refreshSqlEndpoints=True,
     ),
     "id": "it",
 }
@@ -323,6 +334,13 @@ SCENARIOS = (
     Scenario("tags of an item", _step("tags", **_IN_WORKSPACE, itemId=_TEST["id"], tags=[TAGS[0]]), (_TEST,)),
     Scenario("shortcut, created", _step("shortcut", **_POINTS), (_LAKE_THERE,)),
     Scenario("shortcut, changed", _step("shortcut", **_POINTS), (_LAKE_THERE,), has_shortcut=True),
+    Scenario(
+        "SQL endpoint, refreshed",
+        _step("sql_endpoint_refresh", **_IN_WORKSPACE, itemId=_LAKE_THERE["id"], recreateTables=True),
+        (_LAKE_THERE,),
+        has_table=True,
+    ),
+    Scenario("SQL endpoints of a repository, refreshed", _WITH_ENDPOINTS, (_LAKE_THERE,), has_table=True),
     Scenario("Git, connected", _step("git_connection", **_GIT)),
     Scenario("environment, created", _step("environment", **_COMPUTE)),
     Scenario("environment, updated", _step("environment", **_COMPUTE, ifExists="update"), _SPARK_THERE[:1]),
@@ -388,6 +406,8 @@ def prepared(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None
     put_connections(world.model, is_bound=scenario.is_bound)
     if scenario.has_shortcut:
         put_shortcut(world)
+    if scenario.has_table:
+        put_shortcut(world, "Tables")
     if scenario.has_schedules:
         put_schedules(world, has_file=not scenario.has_lost_file)
     if scenario.was_listed:
@@ -439,13 +459,13 @@ def put_connections(model: FabricModel, *, is_bound: bool) -> None:
         item.part(Bindings).by_source[(_SOURCE["type"], _SOURCE["path"])] = CONNECTIONS[0]
 
 
-def put_shortcut(world: World) -> None:
+def put_shortcut(world: World, path: str = "Files") -> None:
     """Put a shortcut to the root of its own files into the first item."""
     for workspace in world.model.store.workspaces.values():
         item = next(iter(workspace.items.values()))
         place = {"workspaceId": workspace.id, "itemId": item.id, "path": "Files"}
-        old = {"name": "link", "path": "Files", "target": {"type": "OneLake", "oneLake": place}}
-        item.part(OneLakePaths).shortcuts[("Files", "link")] = old
+        old = {"name": "link", "path": path, "target": {"type": "OneLake", "oneLake": place}}
+        item.part(OneLakePaths).shortcuts[(path, "link")] = old
 
 
 def put_schedules(world: World, *, has_file: bool) -> None:
@@ -515,6 +535,7 @@ def settings_of(workspace: Workspace, now: float) -> list[Any]:
         for i in workspace.items.values()
         for row in i.part(Schedules).by_id.values()
     )
+    links += sorted(f"{i.name} shows {i.part(Tables).shown}" for i in workspace.items.values() if i.part(Tables).shown)
     link = workspace.part(GitLink).link
     links += [link.is_initialized] if link else []
     environments = [i for i in workspace.items.values() if i.type == "Environment" and i.visible_at != float("inf")]
@@ -555,7 +576,7 @@ def outcome(world: World) -> Outcome:
         if c["method"] == "POST"
         and c["effect"]
         and not re.search(
-            r"Definition|Capacity|Domain|Tags|/(move|publish|shortcuts|schedules|bindConnection|initializeConnection|"
+            r"Definition|Capacity|Domain|Tags|/(move|publish|refreshMetadata|shortcuts|schedules|bindConnection|initializeConnection|"
             r"updateFromGit)$",
             c["path"],
         )

@@ -54,6 +54,7 @@ class InSchedule:
             shells = ("Reflex/alarm",)
         items += [*self._special(), *self.actions.items()]
         more: dict[str, Any] = {"unchanged": chance.choice(["skip", "check", "redeploy"])}
+        more["refreshSqlEndpoints"] = random.Random(f"{self.seed}/SQL endpoints").random() < 0.5
         if chance.random() < 0.5:  # an item that some of the deployments do not contain
             items.append(self._old(folder))
         if chance.random() < 0.6:

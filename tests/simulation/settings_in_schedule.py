@@ -45,6 +45,7 @@ class SettingsInSchedule:
     world: World
     chance: random.Random
     bindings: random.Random
+    endpoints: random.Random
     is_on: bool
     before: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
 
@@ -52,7 +53,8 @@ class SettingsInSchedule:
     def of(cls, seed: int, world: World) -> "SettingsInSchedule":
         """Draw it from the seed: one in five has settings."""
         chance = random.Random(f"{seed}/settings")
-        found = cls(world, chance, random.Random(f"{seed}/bindings"), chance.random() < 0.2)
+        own = random.Random(f"{seed}/bindings"), random.Random(f"{seed}/SQL endpoints")
+        found = cls(world, chance, *own, chance.random() < 0.2)
         if found.is_on:
             control.seed(world.model, {"capacities": [{"id": capacity} for capacity in CAPACITIES]})
             put_tenant(world, is_tagged=chance.random() < 0.5)
@@ -100,6 +102,11 @@ class SettingsInSchedule:
             link["ifExists"] = chance.choice(["adopt", "update"])
             manifest["steps"].append({"id": "linked", "kind": "lakehouse", "with": {**place, "displayName": "linked"}})
             manifest["steps"].append({"id": "link", "kind": "shortcut", "with": link})
+            if self.endpoints.random() < 0.5:
+                self.world.occurred["refresh of a SQL endpoint"] += 1
+                tables = {**place, "itemId": lake, "recreateTables": self.endpoints.random() < 0.5}
+                step = {"id": "tables", "kind": "sql_endpoint_refresh", "needs": ["link"], "with": tables}
+                manifest["steps"].append(step)
         manifest["steps"] += self._binding()
         if chance.random() < 0.5:
             spec = {"workspaceId": WORKSPACE, "type": "CrystalBall", "displayName": "jewel"}

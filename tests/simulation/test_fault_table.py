@@ -41,6 +41,7 @@ def test_fault_table_covers_every_call() -> None:
         *("GET workspaces/*/items/*", "PATCH workspaces/*/items/*", "DELETE workspaces/*/items/*"),
         *("POST workspaces/*/items/*/getDefinition", "POST workspaces/*/items/*/updateDefinition"),
         *("POST workspaces/*/lakehouses", "GET workspaces/*/lakehouses/*"),
+        "POST workspaces/*/sqlEndpoints/*/refreshMetadata",
         *("POST workspaces/*/warehouses", "GET workspaces/*/warehouses/*"),
         *("GET workspaces/*/roleAssignments", "POST workspaces/*/roleAssignments"),
         "GET workspaces/*/roleAssignments/*",

@@ -38,6 +38,7 @@ from shared.saga.step import (
     giving_up,
     lacking,
     operations,
+    results,
     runs,
     specs,
 )
@@ -51,6 +52,10 @@ from shared.steps.run_kind import RunKind
 
 _CONFLICT_TRIES = 3
 """Looks after a conflict whose cause cannot be seen: a create of another's may be under way, its item not yet shown."""
+
+_UNKNOWN = "the operation is unknown to Fabric"
+_FORGOTTEN: StepChanges = {"state": StepState.INTENT, "operation": None, "ambiguous": True}
+"""Fabric has forgotten an operation: what became of it is found by looking, and the call of an update is repeated."""
 
 _DONE = {
     IntentAction.CREATE: "created",
@@ -235,6 +240,8 @@ def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Attempt:
             return Reschedule(operations.first_delay(d, started.kind), changes=submitted)
         if intent.action is IntentAction.CREATE:
             resource = d.kind.created(spec, _body(reply.body, call.path, d.kind.names_itself_by))
+        else:
+            results.check(d, spec, reply.body)
     return _verify(d, spec, _known(resource), intent)
 
 
@@ -265,15 +272,15 @@ def _poll(d: Delivery) -> Attempt:
     try:
         status = operations.look(d, operation)
     except FabricNotFoundError:
-        # Fabric has forgotten the operation: what became of it is found by looking.
-        unknown: StepChanges = {"state": StepState.INTENT, "operation": None, "ambiguous": True}
-        return Reschedule(1.0, "the operation is unknown to Fabric", unknown)
+        return Reschedule(1.0, _UNKNOWN, _FORGOTTEN)
     if isinstance(status, Reschedule):
         if d.header.is_abort_requested:
             return giving_up.abandon_wait(d, f"Fabric's operation {operation.id} still runs")
         return status
     operations.check(status, operation)
     if intent.action is IntentAction.UPDATE:
+        if results.is_forgotten(d, spec, operation, status):
+            return Reschedule(1.0, _UNKNOWN, _FORGOTTEN)
         specs.opened(d, spec)
         d.claim({"state": StepState.INTENT, "operation": None, "calls_done": d.step.calls_done + 1})
         return _act(d, spec, intent)

@@ -52,6 +52,19 @@ def test_packed_repository_expands_to_steps_in_the_order_of_references(folder: P
     assert any(outputs in each["value"] for each in refs)
 
 
+def test_items_that_refer_to_an_endpoint_wait_for_its_refresh(folder: Path) -> None:
+    """The refresh itself waits for the shortcuts of the lakehouse. Nothing is refreshed by default."""
+    refresh = "content/Lakehouse/sales/sql-endpoint"
+    assert refresh not in steps(packed(manifest(), folder, stored=StoredFiles()))
+    found = steps(packed(manifest(refreshSqlEndpoints=True), folder, stored=StoredFiles()))
+    assert refresh in found["content/SemanticModel/Sales"].needs
+    assert refresh not in found["content/Notebook/Join"].needs
+    assert f"{refresh}/endpoint" in found[refresh].needs
+    assert "content/Lakehouse/sales" in found[refresh].needs
+    links = {step_id for step_id in found if step_id.startswith("content/Lakehouse/sales/shortcut/")}
+    assert links <= set(found[refresh].needs)
+
+
 def test_packed_repository_stores_each_file_once(folder: Path) -> None:
     """The manifest has hashes only; a second deployment of the same files sends nothing."""
     stored, blobs = StoredFiles(), MemoryBlobs()

@@ -52,6 +52,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "spark_settings": {"workspaceId": GUID, "settings": {"automaticLog": {"enabled": False}}},
     "tags": {"workspaceId": GUID, "itemId": GUID, "tags": [GUID]},
     "warehouse": {"workspaceId": GUID, "displayName": "sales"},
+    "sql_endpoint_refresh": {"workspaceId": GUID, "itemId": GUID, "recreateTables": True},
     "shortcut": {
         "workspaceId": GUID,
         "itemId": GUID,

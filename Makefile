@@ -4,6 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
+COMPILED := $(VENV)/.compiled
 # The interpreter that .python-version asks for, found by name or through pyenv's shim.
 BOOTSTRAP ?= $(shell for p in python3.13 python3 "$$HOME/.pyenv/shims/python3"; do \
 	if "$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
@@ -12,12 +13,12 @@ QUICK := tests/test_*.py tests/unit/domain tests/unit/steps tests/unit/saga test
 	tests/simulation/test_schedules.py -k "not planted and not answered_quickly and not replays and (not keep_the_laws or keep_the_laws[0])"
 HUNTED := tests/unit tests/differential tests/simulation tests/simulator tests/host/test_crash.py tests/host/test_timers.py \
 	tests/e2e/test_api_schema.py tests/e2e/test_crash.py tests/e2e/test_crash_sweep.py tests/e2e/test_flex.py tests/e2e/test_many.py
-TOOLS := tool-azurite tool-browser tool-peers tool-compiled
+TOOLS := tool-azurite tool-browser tool-peers $(COMPILED)
 export STACK PROFILE TIME_SCALE TOPOLOGY SEED N
 # Each process would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-quick check lint-infra coverage format bench costs azure-check infra-preview simulate hunt crash-sweep peers screenshots constraints diagrams schemas up down env clean truth tools $(TOOLS)
+.PHONY: help demo test test-quick check lint-infra coverage format bench costs azure-check infra-preview simulate hunt crash-sweep peers screenshots constraints diagrams schemas up down env clean truth tools tool-azurite tool-browser tool-peers
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/' | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -29,8 +30,8 @@ $(READY): requirements.txt requirements-dev.txt constraints.txt .python-version
 	@$(PYTHON) -m local.environments
 	@touch $(READY)
 
-# What the tests need besides Python's packages, side by side. In a fresh clone one process compiles the modules, or else
-# each worker would compile all of them.
+# What the tests need besides Python's packages, side by side. One process compiles the modules of a fresh clone and of
+# new packages, or else each worker would compile all of them; an error in them is reported by the tests.
 tools: $(READY)
 	@$(MAKE) --no-print-directory --jobs $(TOOLS)
 
@@ -43,8 +44,9 @@ tool-browser:
 tool-peers:
 	@$(PYTHON) -m tests.peers.environment
 
-tool-compiled:
-	@[ -d tests/__pycache__ ] || $(PYTHON) -m pytest --collect-only --quiet > /dev/null || true
+$(COMPILED): $(READY)
+	@$(PYTHON) -m pytest --collect-only --quiet > /dev/null || true
+	@touch $(COMPILED)
 
 demo: $(READY) ## run a deployment that succeeds and one that is rolled back, on this machine
 	@$(PYTHON) -m local.demo

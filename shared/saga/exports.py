@@ -14,11 +14,12 @@ from datetime import datetime, timedelta
 from weakref import WeakSet
 
 from shared.domain.errors import FabricError, FabricTransientError
-from shared.domain.json import JsonObject, as_list
+from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.polling import poll_delay_seconds
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.states import OperationState
 from shared.saga.per_client import PerClient
+from shared.steps.definition_parts import restorable
 
 TOGETHER = 50
 """Items of one export. An answer has at most 64 MiB (adapters/fabric/transport.py)."""
@@ -194,23 +195,18 @@ class Exports:
 
 def _definitions(answer: JsonObject) -> dict[str, JsonObject]:
     """Return the definitions in an answer by item id; an item whose parts are not complete is left out."""
-    roots = {
-        str(row.get("rootPath")): str(row.get("id")).lower()
-        for row in as_list(answer.get("itemDefinitionsIndex")) or []
-    }
+    index = [as_object(row) or {} for row in as_list(answer.get("itemDefinitionsIndex")) or []]
+    roots = {str(row.get("rootPath")): str(row.get("id")).lower() for row in index}
     found: dict[str, JsonObject] = {}
-    broken = set[str]()
-    for part in as_list(answer.get("definitionParts")) or []:
+    for part in (as_object(row) or {} for row in as_list(answer.get("definitionParts")) or []):
         path = str(part.get("path"))
         root = next((each for each in _folders(path) if each in roots), None)
         if root is None:
             continue
-        if not isinstance(part.get("payload"), str):
-            broken.add(roots[root])
-            continue
         own: JsonObject = {**part, "path": path[len(root) + 1 :]}
         found.setdefault(roots[root], {"parts": []})["parts"].append(own)
-    return {item_id: definition for item_id, definition in found.items() if item_id not in broken}
+    whole = {item_id: restorable(definition) for item_id, definition in found.items()}
+    return {item_id: definition for item_id, definition in whole.items() if definition is not None}
 
 
 def _folders(path: str) -> list[str]:

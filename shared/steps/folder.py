@@ -21,7 +21,7 @@ from shared.steps.kind import (
     check_if_exists,
     usable,
 )
-from shared.steps.makers import Found, Own, OwnItems
+from shared.steps.makers import Found, Own, OwnItems, described
 from shared.steps.staging import doubted
 
 TYPE = "Folder"
@@ -125,7 +125,7 @@ class FolderKind(ResourceKind):
         strange = [row for row in inside if row.get("id") not in known]
         strange += _in_folder(fabric.list(_path(place), _RECURSIVE), "parentFolderId", resource)
         if strange:
-            names = [f"{row.get('type', TYPE)} '{row.get('displayName', row.get('id'))}'" for row in strange]
+            names = [described(row, TYPE) for row in strange]
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             raise GuardError(
                 f"folder '{resource.name}' ({resource.id}) contains what this deployment did not create: "

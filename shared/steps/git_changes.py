@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import Any
 
 from shared.domain.errors import FabricTransientError, InvalidInputError, Problem
 from shared.domain.json import JsonObject, as_list, as_object
@@ -54,12 +53,16 @@ def affected(status: JsonObject, items: Sequence[JsonObject], policy: str) -> li
     return rows
 
 
-def changes(status: JsonObject) -> list[Any]:
-    """Return the rows of a status. Raises FabricTransientError if it has none: then it proves nothing."""
+def changes(status: JsonObject) -> list[JsonObject]:
+    """Return the rows of a status. Raises FabricTransientError if it has none, or one that names no item: then it
+    proves nothing."""
     rows = as_list(status.get("changes"))
     if rows is None:
         raise FabricTransientError("Fabric's response has no changes", call="GET git/status")
-    return rows
+    found = [as_object(row) or {} for row in rows]
+    if not all(row.get("itemMetadata") for row in found):
+        raise FabricTransientError("Fabric's response has a change without an item", call="GET git/status")
+    return found
 
 
 def identifier(change: JsonObject) -> tuple[str, str]:

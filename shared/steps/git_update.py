@@ -214,7 +214,7 @@ class GitUpdateKind(GatheringKind):
 
 
 def _head(shown: JsonObject) -> str:
-    details: JsonObject = shown.get("gitSyncDetails") or {}
+    details = as_object(shown.get("gitSyncDetails")) or {}
     return str(details.get("head") or "")
 
 

@@ -85,8 +85,13 @@ class ValueSetKind(_OfItem):
     def image(self, shown: JsonObject) -> JsonObject:
         properties = as_object(shown.get("properties"))
         if properties is None:
-            raise FabricTransientError(f"Fabric's response has no properties of {shown['id']}", call=f"GET {self.type}")
-        return {"valueSet": properties.get("activeValueSetName") or DEFAULT_VALUE_SET}
+            raise FabricTransientError(
+                f"Fabric's response has no properties of {shown.get('id')}", call=f"GET {self.type}"
+            )
+        name = properties.get("activeValueSetName")
+        if not isinstance(name, str | None):  # it would be restored
+            raise FabricTransientError("Fabric's response has no activeValueSetName", call=f"GET {self.type}")
+        return {"valueSet": name or DEFAULT_VALUE_SET}
 
     def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
         return ["valueSet"] if found.image["valueSet"] != spec["valueSet"] else []

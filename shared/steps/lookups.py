@@ -1,9 +1,9 @@
 """The values of references to what is not in a repository, and the attributes of an item that is ready."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
-from shared.domain.errors import InvalidInputError, Problem
+from shared.domain.errors import FabricTransientError, InvalidInputError, Problem
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric
 from shared.domain.records import Resource
@@ -35,15 +35,17 @@ def value_of(fabric: Fabric, workspace_id: str, ref: Ref) -> str:
     if ref.kind is Kind.WORKSPACE:
         if ref.attribute == "id":
             return workspace_id
-        name = str(fabric.get(f"/workspaces/{workspace_id}").get("displayName", ""))
+        name = fabric.get(f"/workspaces/{workspace_id}").get("displayName")
+        if name is None:
+            raise FabricTransientError("Fabric's response names no displayName", call=f"GET /workspaces/{workspace_id}")
         return quote(name, safe="") if ref.attribute == "name_encoded" else name
     if ref.kind is Kind.POOL:
-        rows = fabric.list(f"/workspaces/{workspace_id}/spark/pools")
+        rows = _named(fabric, f"/workspaces/{workspace_id}/spark/pools")
         found = next((row for row in rows if (row.get("name"), row.get("type")) == (ref.name, ref.type)), None)
     else:
-        rows = fabric.list(f"/workspaces/{workspace_id}/items")
+        rows = _named(fabric, f"/workspaces/{workspace_id}/items")
         found = next((row for row in rows if (row.get("type"), row.get("displayName")) == (ref.type, ref.name)), None)
-    if found is None or "id" not in found:
+    if found is None:
         raise _no_value(ref, "it is not in the workspace, and the repository does not deploy it")
     if ref.attribute == "id":
         return str(found["id"])
@@ -77,8 +79,13 @@ def attribute(fabric: Fabric, workspace_id: str, resource: Resource, name: str) 
     return str(values[name])
 
 
+def _named(fabric: Fabric, path: str) -> Iterator[JsonObject]:
+    """Yield the rows of a list that have an id; the others name nothing that a reference could stand for."""
+    return (row for row in fabric.list(path) if "id" in row)
+
+
 def _workspace_named(fabric: Fabric, ref: Ref) -> str:
-    row = next((row for row in fabric.list("/workspaces") if row.get("displayName") == ref.workspace), None)
+    row = next((row for row in _named(fabric, "/workspaces") if row.get("displayName") == ref.workspace), None)
     if row is None:
         raise _no_value(ref, f"the identity that deploys sees no workspace '{ref.workspace}'")
     return str(row["id"])

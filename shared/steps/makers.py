@@ -70,6 +70,13 @@ def resource_of(row: JsonObject, workspace_id: str) -> Resource:
     return Resource(row["type"], row["id"], row["displayName"], workspace_id)
 
 
+def described(row: JsonObject, kind: str = "item") -> str:
+    """Return type and name of a row of a list, for a message. Fabric may show neither; `kind` is its type then."""
+    name, row_id = row.get("displayName"), row.get("id")
+    what = row.get("type") or kind
+    return f"{what} '{name}'" if name else f"{what} without a name ({row_id or 'without an id'})"
+
+
 def maker_of(row: StepRecord, spec: JsonObject) -> Maker | None:
     """Return the item that a step created, if Fabric adds companions to it; `spec` is the step's, loaded."""
     if (

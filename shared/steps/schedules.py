@@ -40,7 +40,8 @@ def of_item(fabric: Fabric, workspace_id: str, item_id: str, item_type: str) -> 
     """Return what must be known of each schedule of an item to switch it off and on. Raises FabricError.
 
     A row without an id, or that does not say whether it is on, is a transient error: with it, the list does not say
-    which schedules there are.
+    which schedules there are. One that does not show when it starts has no `configuration` here: it could not be
+    restored, and stays.
     """
     if item_type not in JOBS:
         return []
@@ -49,9 +50,14 @@ def of_item(fabric: Fabric, workspace_id: str, item_id: str, item_type: str) -> 
     if not all(row.get("id") and isinstance(row.get("enabled"), bool) for row in rows):
         what = "the list has a schedule without an id, or one that is neither on nor off"
         raise FabricTransientError(what, call=f"GET {at}", status=200)
-    return [
-        {name: row[name] for name in ("id", "enabled", "configuration", "executionData") if name in row} for row in rows
-    ]
+    return [_read(row) for row in rows]
+
+
+def _read(row: JsonObject) -> JsonObject:
+    shown: JsonObject = {"id": row["id"], "enabled": row["enabled"]}
+    return shown | {
+        name: row[name] for name in ("configuration", "executionData") if as_object(row.get(name)) is not None
+    }
 
 
 def switched(
@@ -192,14 +198,15 @@ def restored(
     present = list(present)
     _, _, spare = _found_again(earlier, present)
     present = [row for row in present if row not in spare]
-    held, gone, others = _paired(earlier, present, lambda old, row: old["id"] == row["id"])
+    held, gone, others = _paired(before["schedules"], present, lambda old, row: old["id"] == row["id"])
+    gone = [row for row in gone if row in earlier]
     anew, gone, others = _paired(gone, others, is_same_plan)
     made = [row for row in others if any(_is_made_from(each, row) for each in sent)]
     reused, gone, made = _paired(gone, made, lambda old, row: True)
     changed = [
         (old, row)
         for old, row in (*held, *anew, *reused)
-        if old.get("enabled") != row.get("enabled") or not _is_like(old, row)
+        if "configuration" in old and (old.get("enabled") != row.get("enabled") or not _is_like(old, row))
     ]
     calls = [
         *(Call("PATCH", f"{at}/{row['id']}", "schedule", body_of(old, row)) for old, row in changed),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from shared.domain.errors import InvalidInputError, Problem
+from shared.domain.errors import FabricTransientError, InvalidInputError, Problem
 from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric
@@ -71,7 +71,13 @@ class ShortcutKind(ResourceKind):
         return [] if shortcuts.is_same_target(found.image["target"], spec["target"]) else ["target"]
 
     def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
-        """Refuse to replace a shortcut whose destination no request may name: it could not be restored."""
+        """Refuse to replace a shortcut whose destination no request may name: it could not be restored.
+
+        Raises FabricTransientError if Fabric shows only a part of the destination.
+        """
+        if found is not None and not shortcuts.is_complete(found.image["target"]):
+            text = f"Fabric's response shows no complete target of {spec['path']}/{spec['name']}"
+            raise FabricTransientError(text, call="GET shortcuts")
         if found is not None and not found.image["target"]:
             what = f"the shortcut '{spec['path']}/{spec['name']}' exists, and has a destination that cannot be restored"
             raise InvalidInputError([Problem("$.with.target", f"{what}; delete it, or rename one of the two")])

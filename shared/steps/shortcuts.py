@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from shared.domain.errors import FabricTransientError
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric
-from shared.repository.shortcuts import TARGETS
+from shared.repository.shortcuts import ONE_LAKE, TARGETS
 from shared.steps.kind import Call
 
 _CREATE, _REPLACE = {"shortcutConflictPolicy": "Abort"}, {"shortcutConflictPolicy": "OverwriteOnly"}
@@ -41,6 +41,19 @@ def of_item(fabric: Fabric, workspace_id: str, item_id: str) -> Iterator[JsonObj
 def _shown(row: JsonObject, target: JsonObject) -> JsonObject:
     shown: JsonObject = {"target": {kind: value for kind, value in target.items() if kind in TARGETS}}
     return {**shown, "transform": row["transform"]} if as_object(row.get("transform")) else shown
+
+
+def is_complete(target: JsonObject) -> bool:
+    """Return True if a destination that Fabric shows can be sent again: its members are texts, and one in OneLake has
+    all that a request needs."""
+    for kind, place in target.items():
+        members = as_object(place) or {}
+        needed = ("itemId", "workspaceId", "path") if kind == ONE_LAKE else ()
+        if not members or not all(isinstance(members.get(name), str) for name in needed):
+            return False
+        if not all(isinstance(members.get(name), str | None) for name in TARGETS[kind]):
+            return False
+    return True
 
 
 def is_same_target(shown: JsonObject, wanted: JsonObject) -> bool:

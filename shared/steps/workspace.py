@@ -23,7 +23,7 @@ from shared.steps.kind import (
     located,
     usable,
 )
-from shared.steps.makers import Found, Own, OwnItems
+from shared.steps.makers import Found, Own, OwnItems, described
 from shared.steps.marker import check_description, has_marker, keep_marker, says_the_same, with_marker
 from shared.steps.staging import doubted
 
@@ -139,7 +139,7 @@ class WorkspaceKind(ResourceKind):
         items = own() if rows else OwnItems()
         companions = proven(fabric, items.makers, rows, resource.id)
         known = {companion.resource.id for companion in companions}
-        names = [f"{row.get('type')} '{row.get('displayName')}'" for row in rows if row.get("id") not in known]
+        names = [described(row) for row in rows if row.get("id") not in known]
         if names:
             listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
             raise GuardError(

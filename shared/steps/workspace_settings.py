@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from shared.domain.errors import InvalidInputError, Problem
+from shared.domain.errors import FabricTransientError, InvalidInputError, Problem
 from shared.domain.fields import Fields, Words
-from shared.domain.json import JsonObject, as_object
+from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
@@ -111,8 +111,12 @@ class SparkSettingsKind(SettingKind):
         return spec["settings"]
 
     def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
-        """Raise InvalidInputError for a setting that Fabric does not show, because it could not be restored."""
-        unknown = list(_missing(self.wanted(spec), found.image, "$.with.settings")) if found is not None else []
+        """Raise InvalidInputError for a setting that Fabric does not show, because it could not be restored;
+        FabricTransientError for one that has another form than the wanted one."""
+        shown = found.image if found is not None else {}
+        if odd := next(_of_another_form(self.wanted(spec), shown, "settings"), ""):
+            raise FabricTransientError(f"Fabric's response has another form of {odd}", call=f"GET {_spark_path(spec)}")
+        unknown = list(_missing(self.wanted(spec), shown, "$.with.settings")) if found is not None else []
         if unknown:
             message = "is a setting that Fabric does not show for this workspace, so that it could not be restored"
             raise InvalidInputError([Problem(path, message) for path in unknown])
@@ -136,3 +140,15 @@ def _missing(wanted: JsonObject, shown: JsonObject, path: str) -> Iterator[str]:
             yield f"{path}.{name}"
         elif (inner := as_object(value)) is not None:
             yield from _missing(inner, as_object(shown[name]) or {}, f"{path}.{name}")
+
+
+def _of_another_form(wanted: JsonObject, shown: JsonObject, path: str) -> Iterator[str]:
+    """Yield the members that are an object or a list where the wanted ones are not, or the other way round."""
+    for name, value in wanted.items():
+        held, inner = shown.get(name), as_object(value)
+        if held is None:
+            continue
+        if (as_object(held) is None) != (inner is None) or (as_list(held) is None) != (as_list(value) is None):
+            yield f"{path}.{name}"
+        elif inner is not None:
+            yield from _of_another_form(inner, as_object(held) or {}, f"{path}.{name}")

@@ -9,14 +9,25 @@ from shared.domain.errors import FabricTransientError
 from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.states import OperationState
 
-_NAMES = frozenset({"id", "displayName", "type", "workspaceId", "role", "path"})
+_NAMES = frozenset(
+    {
+        *("id", "displayName", "name", "type", "workspaceId", "role", "path", "folderId", "parentFolderId", "domainId"),
+        *("logicalId", "objectId", "itemType", "rootPath", "gitConnectionState", "head", "workspaceHead"),
+        *("remoteCommitHash", "remoteChange", "workspaceChange", "conflictType", "connectivityType"),
+    }
+)
 """Texts that name something: an empty one counts as missing too."""
 _TEXTS = _NAMES | {
     "description", "capacityId", "capacityAssignmentProgress", "provisioningStatus", "connectionString",
     "defaultSchema", "format", "payload", "payloadType",
 }  # fmt: skip
-_OBJECTS = frozenset({"principal", "properties", "sqlEndpointProperties", "definition"})
-_LISTS = frozenset({"parts"})
+_OBJECTS = frozenset(
+    {
+        *("principal", "properties", "sqlEndpointProperties", "definition", "publishDetails", "connectionDetails"),
+        *("gitSyncDetails", "gitProviderDetails", "itemMetadata", "itemIdentifier", "failureReason"),
+    }
+)
+_LISTS = frozenset({"parts", "changes", "itemDefinitionsIndex", "definitionParts"})
 
 
 def normal(answer: JsonObject) -> JsonObject:

@@ -1,5 +1,6 @@
 """The exports of definitions that the deliveries of a process share."""
 
+import base64
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -39,11 +40,15 @@ class Tenant:
         return self.answer(self.asked[int(operation_id) - 1])
 
 
+def _encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
 def whole(ids: list[str]) -> dict[str, Any]:
     """Return the answer with one file for each item, in a folder of the item's name."""
     return {
         "itemDefinitionsIndex": [{"id": each.upper(), "rootPath": f"/Raw/{each}.Notebook"} for each in ids],
-        "definitionParts": [{"path": f"/Raw/{each}.Notebook/a/b.py", "payload": each} for each in ids],
+        "definitionParts": [{"path": f"/Raw/{each}.Notebook/a/b.py", "payload": _encoded(each)} for each in ids],
     }
 
 
@@ -64,7 +69,7 @@ def test_one_export_answers_for_its_group() -> None:
     clock, tenant, known = FakeClock(), Tenant(whole), ids(TOGETHER + 10)
     exports, since = Exports(clock.now), clock.now()
     for item in known:
-        part = {"path": "a/b.py", "payload": item}
+        part = {"path": "a/b.py", "payload": _encoded(item), "payloadType": "InlineBase64"}
         assert settled(exports, tenant, clock, item, known, since) == {"parts": [part]}
     assert tenant.asked == [known[:TOGETHER], known[TOGETHER:]]
 
@@ -212,6 +217,11 @@ def test_export_that_never_ends_is_given_up() -> None:
                 {"path": "/Raw/i0000.Notebook/a", "payload": "eA=="},
                 {"path": "/Raw/i0000.Notebook/b", "payload": None},
             ],
+        },
+        {"itemDefinitionsIndex": [None, 7], "definitionParts": [None, [], 7]},
+        {
+            "itemDefinitionsIndex": [{"id": "i0000", "rootPath": "/Raw/i0000.Notebook"}],
+            "definitionParts": [{"path": "/Raw/i0000.Notebook/a", "payload": "?"}, None],
         },
     ],
 )

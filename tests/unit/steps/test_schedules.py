@@ -134,3 +134,15 @@ def test_schedules_of_a_definition_are_read_or_left_to_fabric() -> None:
         rows = schedules.in_definition({"parts": [{"path": ".schedules", "text": text}]})
         assert [row for row in rows if row] == []
     assert schedules.in_definition({"parts": [{"path": "x", "text": "y"}]}) == []
+
+
+@pytest.mark.parametrize("configuration", [None, [], 7, "Daily"])
+def test_schedule_whose_plan_is_not_shown_is_left_alone(configuration: Any) -> None:
+    """It could not be restored, so nothing is sent for it: not if it is gone, nor if its plan is shown later."""
+    odd = {"id": "a", "enabled": True, "configuration": configuration}
+    fabric: Any = SimpleNamespace(list=lambda *_: [odd, shown("b", FIVE)])
+    before = schedules.of_item(fabric, "w", "i", "DataPipeline")
+    assert before == [{"id": "a", "enabled": True}, shown("b", FIVE)]
+    assert schedules.switched("w", "i", "DataPipeline", before[:1], is_on=False) == []
+    assert calls(before, [], [shown("b", FIVE)]) == []
+    assert calls(before, [sent(FOUR)], [shown("a", FOUR), shown("b", FIVE)]) == []

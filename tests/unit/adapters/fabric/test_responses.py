@@ -50,6 +50,15 @@ def test_response_is_normalised_inside_too() -> None:
     assert normal({"properties": [], "principal": "p", "definition": None}) == {}
 
 
+def test_response_about_git_and_exports_is_normalised_too() -> None:
+    """Rows that are not objects are empty ones, which the kinds refuse or leave out."""
+    assert normal({"gitSyncDetails": 7, "gitConnectionState": ["x"], "folderId": 7, "connectivityType": {}}) == {}
+    assert normal({"changes": [None, {"itemMetadata": {"itemIdentifier": "x", "displayName": 7}}]}) == {
+        "changes": [{}, {"itemMetadata": {}}]
+    }
+    assert normal({"itemDefinitionsIndex": [7], "definitionParts": {}}) == {"itemDefinitionsIndex": [{}]}
+
+
 @given(
     st.dictionaries(
         st.sampled_from([*TEXTS, "properties", "definition", "parts", "principal"]),

@@ -33,7 +33,7 @@ $(READY): requirements.txt requirements-dev.txt constraints.txt .python-version
 # What the tests need besides Python's packages, side by side. One process compiles the modules of a fresh clone and of
 # new packages, or else each worker would compile all of them; an error in them is reported by the tests.
 tools: $(READY)
-	@$(MAKE) --no-print-directory --jobs $(TOOLS)
+	@$(MAKE) --silent --jobs $(TOOLS)
 
 tool-azurite:
 	@$(PYTHON) -m local.azurite

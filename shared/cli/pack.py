@@ -1,7 +1,7 @@
 """Read a manifest on the caller's machine and pack the local files that it names into it."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from shared.domain.deployment_ids import ID_RULE, is_deployment_id
 from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.inputs import filled, rendered
 from shared.domain.json import JsonObject, as_list, as_object, canonical
+from shared.domain.manifest import compile_manifest
 from shared.domain.principals import NOT_A_LIST, parse_principals
 from shared.domain.text import parse, utf8
 from shared.domain.text_limits import MAX_BYTES
@@ -112,6 +113,7 @@ def packed(
     _, inputs = rendered(manifest)
     steps = as_list((as_object(manifest) or {}).get("steps")) or []
     problems = Problems()
+    failed: list[str] = []
     size = 0
     for i, row in enumerate(steps):
         step = as_object(row) or {}
@@ -125,6 +127,7 @@ def packed(
             named = filled(spec, inputs, f"$.steps[{i}].with")
             if not str(named[name] or "").strip():  # more likely an unset variable than the manifest's own folder
                 problems.append(Problem(path, f"is empty: give the {name}, relative to the manifest"))
+                failed.append(f"$.steps[{i}].with")
                 continue
             left_out: LeftOut | None = None
             if name == "file":
@@ -143,6 +146,7 @@ def packed(
                 on_left_out(left_out)
         except InvalidInputError as error:
             problems += error.problems
+            failed.append(f"$.steps[{i}].with")
             continue
         if found:
             size += _size(found)
@@ -154,9 +158,19 @@ def packed(
             spec.clear()
             spec.update(found | kept)
     if problems:
-        raise InvalidInputError(problems)
+        raise InvalidInputError([*problems, *_elsewhere(manifest, failed)])
     # The app will check the same: size, depth, and characters that no text may contain.
     return parse(canonical(manifest)) if as_object(manifest) else manifest
+
+
+def _elsewhere(manifest: Any, failed: Iterable[str]) -> list[Problem]:
+    """Return the problems of the manifest beside those of the steps that could not be packed, whose paths begin with
+    one of `failed`."""
+    try:
+        compile_manifest(manifest, KINDS)
+    except InvalidInputError as error:
+        return [problem for problem in error.problems if not problem.path.startswith(tuple(failed))]
+    return []
 
 
 def _principals(spec: JsonObject, folder: Path, root: Path, path: str) -> JsonObject | None:

@@ -59,19 +59,18 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
     repository = scan.scan(real, name, problems)
     loaded = _parameters(spec, folder, root, problems)
     chosen = _chosen(repository, spec, path, problems)
-    if problems:
+    if not chosen:
         raise InvalidInputError(problems)
+    # Each check works with what the one before could use, so that all problems are reported at once.
     read = scan.reader(real, name)
     analysis = compile.analysed(repository, loaded, read, problems, name=name, chosen=chosen.keys())
     ordered = order.ordered(chosen.values(), analysis.edges, problems)
-    if problems:
-        raise InvalidInputError(problems)
     exclude = _pattern(spec, "excludeShortcuts", path.rpartition(".")[0], problems)
     linked = repository_shortcuts.Packing(analysis, read, name, exclude)
     doubtful = tuple(repository_checks.warnings(chosen.values(), analysis, read, name, problems))
     listed = linked.packed(chosen.values(), ordered, problems) if spec.get("shortcuts") is not False else {}
     if problems:
-        raise InvalidInputError(problems)
+        raise InvalidInputError(dict.fromkeys(problems))  # two checks may report that a part cannot be rendered
     entries = _Entries(real, name, analysis, stored, str(spec.get("environment") or ""), listed, loaded)
     folders = list(folders_of(list(chosen.values())))
     left = {key: value for key, value in spec.items() if key not in _PACKED}
@@ -158,7 +157,7 @@ def _chosen(repository: Repository, spec: JsonObject, path: str, problems: Probl
             problems.append(Problem(f"{place}.itemTypes[{i}]", f"'{each[:64]}' is not a type that is deployed"))
     keys = {f"{item.display_name}.{item.type}".casefold() for item in repository.items}
     for i, each in enumerate(include or ()):
-        if each.casefold() not in keys:
+        if each.casefold() not in keys and not repository.unusable:
             problems.append(Problem(f"{place}.include[{i}]", f"there is no item '{each[:100]}' in the folder"))
     patterns = {name: _pattern(spec, name, place, problems) for name in ("exclude", "excludeFolders")}
     selection = Selection(

@@ -228,12 +228,14 @@ class Repository:
     """All items of a directory, in the order of their directories, whatever their type.
 
     `folders` are the workspace folders that they need, parents first. `left_out` are the files that are not parts of
-    any item's definition because of their names (a folder ends with `/`).
+    any item's definition because of their names (a folder ends with `/`). `unusable` are the directories of items that
+    cannot be read. That is a problem of its own, and a reference to such an item is not one more.
     """
 
     items: tuple[Item, ...]
     folders: tuple[str, ...]
     left_out: tuple[str, ...] = ()
+    unusable: tuple[str, ...] = ()
 
     def find(self, item_type: str, name: str) -> Item | None:
         """Return the item of that type and display name."""

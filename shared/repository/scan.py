@@ -136,8 +136,10 @@ class _Scan:
                 nameless.add(directory)
         self._left_out += [f"{directory}/ (it has no {PLATFORM})" for directory in nameless]
         self._left_out += [path for path in self._listing.left_out if self._owner(path) is not None]
-        found = [item for directory, own in inside.items() if (item := self._item(directory, own)) is not None]
-        return Repository(tuple(found), self._folders(found), tuple(sorted(self._left_out)))
+        items = {directory: self._item(directory, own) for directory, own in inside.items()}
+        found = [item for item in items.values() if item is not None]
+        unusable = tuple(directory for directory, item in items.items() if item is None)
+        return Repository(tuple(found), self._folders(found), tuple(sorted(self._left_out)), unusable)
 
     def _owner(self, file: str) -> str | None:
         """Return the innermost item directory that a file is in."""

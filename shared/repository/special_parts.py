@@ -87,6 +87,8 @@ def _report(item: Item, text: str, repository: Repository, report: Report) -> li
     for model in repository.items:
         if model.type == "SemanticModel" and model.directory == wanted:
             return [ReportModel(item_ref(model.type, model.display_name))]
+    if wanted in repository.unusable:
+        return []
     report(f"names the semantic model {path[:200]!r} (byPath), which is not in the repository; add it, or name its id")
     return []
 
@@ -119,6 +121,8 @@ def _queryset(text: str, repository: Repository, report: Report) -> list[Replace
         wanted = str(source.get("databaseItemId"))
         databases_there = (each for each in repository.items if each.type == "KQLDatabase")
         found = next((each for each in databases_there if each.logical_id == wanted), None)
+        if found is None and repository.unusable:
+            continue  # it may be one of these
         if found is None:
             what = "has an empty clusterUri, and no KQL database of the repository has the logicalId"
             report(f"{what} {wanted[:64]!r}; give the clusterUri, or add the database")

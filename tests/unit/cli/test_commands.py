@@ -186,6 +186,7 @@ def repository(root: Path) -> Path:
     (folder / ".platform").write_text(json.dumps(metadata))
     for name in ("pipeline-content.json", ".schedules", "Thumbs.db", ".DS_Store"):
         (folder / name).write_text("{}")
+    (folder / ".schedules").write_text('{"schedules": []}')
     file = root / "deploy" / "m.json"
     file.parent.mkdir()
     spec = {"workspaceId": str(uuid.UUID(int=1)), "folder": "../items/Load.DataPipeline"}

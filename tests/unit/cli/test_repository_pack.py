@@ -99,14 +99,28 @@ def test_small_files_of_many_items_are_one_payload(folder: Path) -> None:
 
 
 def test_every_problem_of_a_repository_is_reported_with_its_place(folder: Path) -> None:
-    """A broken `.platform` and a duplicate logical id, in one go."""
+    """A broken `.platform`, a duplicate logical id, a parameter without a value, wrong schedules, a bad expression and
+    another step with an unknown field are reported together. A reference to a broken item is not one more problem."""
     (folder / "workspace/Live/alarm.Reflex/.platform").write_text("{")
+    model = next((folder / "workspace").rglob("*.SemanticModel"))
+    (model / ".platform").write_text("{}")
     shutil.copytree(folder / "workspace/Storage/sales.Lakehouse", folder / "workspace/Storage/copy.Lakehouse")
+    (folder / "workspace/parameter.yml").write_text("find_replace:\n  - find_value: a\n")
+    put_schedules(folder, "{")
+    data = manifest(excludeShortcuts="(")
+    data["steps"].append({"id": "more", "kind": "workspace", "with": {"displayNam": "sales"}})
     with pytest.raises(InvalidInputError) as caught:
-        packed(manifest(), folder, stored=StoredFiles())
-    places = [problem.path for problem in caught.value.problems]
-    assert any("alarm.Reflex/.platform:1" in place for place in places)
+        packed(data, folder, stored=StoredFiles())
+    places = [problem.path.replace(str(model.relative_to(folder)), "MODEL") for problem in caught.value.problems]
+    for wanted in (
+        *("workspace/Live/alarm.Reflex/.platform:1", "MODEL/.platform:1", "workspace/parameter.yml:2"),
+        *("workspace/Ingest/Nightly.DataPipeline/.schedules:1", "$.steps[0].with.excludeShortcuts"),
+        "$.steps[1].with.displayNam",
+    ):
+        assert wanted in places
     assert any(".Lakehouse/.platform:" in place for place in places)
+    assert not [problem for problem in caught.value.problems if "not in the repository" in problem.message]
+    assert len(set(caught.value.problems)) == len(caught.value.problems)
 
 
 def test_file_that_changes_after_it_was_packed_is_not_sent(folder: Path) -> None:

@@ -100,9 +100,12 @@ class SqlEndpointKind(ResourceKind):
 
     def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
         """Return the item. Raises FabricNotFoundError if there is none, InvalidInputError for one without endpoint."""
-        shown = fabric.get(f"{items.items_path(spec)}/{spec['itemId']}")
+        path = f"{items.items_path(spec)}/{spec['itemId']}"
+        shown = fabric.get(path)
         name = str(shown.get("displayName") or spec["itemId"])
         item_type = str(shown.get("type") or "")
+        if not item_type:
+            raise FabricTransientError("Fabric's response names no type", call=f"GET {path}")
         if item_type not in _WITH_ENDPOINT:
             what = f"'{name}' is a {item_type}; SQL endpoints that can be refreshed are those of"
             raise InvalidInputError([Problem("$.with.itemId", f"{what} {' and '.join(sorted(_WITH_ENDPOINT))}")])

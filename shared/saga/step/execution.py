@@ -61,8 +61,8 @@ def _deliver(delivery: Delivery) -> Settled | None:
             raise
         return delivery.persist(giving_up.unwritable(delivery, error))
     except NoRoomError as error:
-        # No attempt was made. The timeout of a step runs from its first attempt. What an earlier delivery may have sent
-        # stays uncertain: its claim, which says so, is released.
+        # No attempt was made. The timeout of a step runs from its first attempt. The claim of a delivery that died is
+        # released, so the row says that a call of it may have been sent.
         uncertain = delivery.step.ambiguous or delivery.is_uncertain
         return delivery.persist(Reschedule(error.seconds, changes={"ambiguous": uncertain}))
 

@@ -71,7 +71,7 @@ def resource_of(row: JsonObject, workspace_id: str) -> Resource:
 
 
 def described(row: JsonObject, kind: str = "item") -> str:
-    """Return type and name of a row of a list, for a message. Fabric may show neither; `kind` is its type then."""
+    """Return type and name of a row, as messages have them. Fabric may show neither; `kind` is its type then."""
     name, row_id = row.get("displayName"), row.get("id")
     what = row.get("type") or kind
     return f"{what} '{name}'" if name else f"{what} without a name ({row_id or 'without an id'})"

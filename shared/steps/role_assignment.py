@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from shared.domain.errors import FabricTransientError, InvalidInputError, Problem
 from shared.domain.fields import Fields, Words
-from shared.domain.json import JsonObject
+from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric
 from shared.domain.principals import ROLES, TYPES
 from shared.domain.records import Intent, Resource
@@ -51,18 +51,27 @@ class RoleAssignmentKind(ResourceKind):
         return ["role"] if found.image["role"] != spec["role"] else []
 
     def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
-        """Raise InvalidInputError if the deploying identity would lower its own role (ADR 16).
+        """Raise InvalidInputError if the deploying identity would lower its own role, or that of the only group by
+        which it can have it (ADR 16).
 
         With a lower role it could neither restore the old one nor delete what was created. The identity that creates
         a workspace is its Admin.
         """
-        present = found.image["role"] if found is not None else "Admin"
-        if spec["principalId"].lower() == fabric.identity() and _rank(spec["role"]) > _rank(present):
-            message = (
-                f"would lower the role of the deploying identity ({spec['principalId']}) from {present} to "
-                f"{spec['role']}, which could then compensate nothing; leave the step out, or set {present}"
-            )
-            raise InvalidInputError([Problem("$.with.role", message)])
+        present, own = found.image["role"] if found is not None else "Admin", fabric.identity()
+        if not own or _rank(spec["role"]) <= _rank(present):
+            return
+        if spec["principalId"].lower() == own:
+            whose, remedy = f"the deploying identity ({own})", "leave the step out"
+        elif found is not None and not _has_other_way(fabric, spec, present, own):
+            whose = f"the only group by which the deploying identity ({own}) has a role"
+            remedy = "give the identity a role of its own first, leave the step out"
+        else:
+            return
+        message = (
+            f"would lower the role of {whose} from {present} to {spec['role']}; the identity could then compensate "
+            f"nothing: {remedy}, or set {present}"
+        )
+        raise InvalidInputError([Problem("$.with.role", message)])
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
         """Return POST, or PATCH with the role; Fabric has no upsert."""
@@ -131,6 +140,21 @@ def _find(fabric: Fabric, workspace_id: str, principal_id: str) -> Snapshot | No
         return None
     resource = Resource("RoleAssignment", row["id"], principal_id, workspace_id)
     return Snapshot(resource, {"role": _role(row, principal_id)})
+
+
+def _has_other_way(fabric: Fabric, spec: JsonObject, present: str, own: str) -> bool:
+    """Return True if the deploying identity may have a role that is as high as `present` without the principal of a
+    spec: by an assignment of its own, or by another group, whose members are not known. Raises FabricError."""
+    changed = spec["principalId"].lower()
+    for row in fabric.list(f"/workspaces/{spec['workspaceId']}/roleAssignments"):
+        principal, row_id = as_object(row.get("principal")) or {}, row.get("id", "").lower()
+        is_group = principal.get("type", "Group") == "Group"
+        if row_id == changed:
+            if not is_group:
+                return True  # no members have their roles by it
+        elif (row_id == own or is_group) and _rank(row.get("role", "")) <= _rank(present):
+            return True
+    return False
 
 
 def _rank(role: str) -> int:

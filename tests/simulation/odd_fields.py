@@ -12,7 +12,7 @@ from tests.simulation.fault_table import SCENARIOS, prepared
 from tests.simulation.world import World
 
 VALUES: tuple[Any, ...] = (None, 7, True, [], {}, [None])
-"""What a field has in place of its value: never a text, because another text may be a valid answer."""
+"""Values that replace that of a field: never a text, because another text may be a valid answer."""
 
 type Place = tuple[str | int, ...]
 

@@ -62,7 +62,7 @@ def test_own_role_is_not_lowered(role: str, is_there: bool) -> None:
     assert world.names() == ({"sales": []} if is_there else {})
     failed = next(s.record for s in world.journal.steps("d") if s.record.step_id == "team.002")
     assert failed.error is not None
-    assert "which could then compensate nothing" in failed.error.message
+    assert "the identity could then compensate nothing: leave the step out" in failed.error.message
 
 
 def test_own_role_may_stay_or_rise() -> None:

@@ -1,10 +1,11 @@
 """Kinds `role_assignment` and `principals` against the simulator: added, changed, compensated, expanded."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from shared.domain.errors import FabricConflictError
+from shared.domain.errors import FabricConflictError, InvalidInputError
 from shared.domain.ports import Expanded
 from shared.domain.records import Intent
 from shared.domain.states import IntentAction
@@ -93,6 +94,51 @@ def test_role_that_somebody_changed_later_is_left_alone(action: IntentAction) ->
     tenant.stored(spec["workspaceId"]).roles[PERSON]["role"] = "Member"
     tenant.compensate(KIND, spec, Intent(action, MARKER, {"role": "Viewer"}, PERSON), resource)
     assert tenant.stored(spec["workspaceId"]).roles[PERSON]["role"] == "Member"
+
+
+OWN, GROUP = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1caa", "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1cbb"
+
+
+def _assigned(principal: str, kind: str | None, role: str) -> dict[str, Any]:
+    return {"id": principal, "principal": {"id": principal, "type": kind} if kind else {}, "role": role}
+
+
+@pytest.mark.parametrize(
+    ("others", "role", "is_refused"),
+    [
+        ([], "Viewer", True),
+        ([_assigned(OWN, "ServicePrincipal", "Contributor")], "Viewer", True),
+        ([_assigned(OTHER, "Group", "Viewer"), _assigned(PERSON, "User", "Admin")], "Member", True),
+        ([_assigned(OWN, "ServicePrincipal", "Admin")], "Viewer", False),
+        ([_assigned(OTHER, "Group", "Admin")], "Viewer", False),
+        ([_assigned(OTHER, None, "Admin")], "Viewer", False),
+        ([], "Admin", False),
+    ],
+)
+def test_role_of_the_only_group_of_the_identity_is_not_lowered(
+    others: list[dict[str, Any]], role: str, is_refused: bool
+) -> None:
+    """Without another assignment as high, the identity has its rights by that group. The members of groups are not
+    known; the simulator has none."""
+    rows = [_assigned(GROUP, "Group", "Admin"), *others]
+    fabric: Any = SimpleNamespace(identity=lambda: OWN, list=lambda *_: iter(rows))
+    spec = {**asked(PERSON, role), "principalId": GROUP.upper(), "principalType": "Group"}
+    found = KIND.find(fabric, spec)
+    if is_refused:
+        with pytest.raises(InvalidInputError, match="the only group by which the deploying identity"):
+            KIND.allow(fabric, spec, found)
+    else:
+        KIND.allow(fabric, spec, found)
+
+
+def test_role_of_a_person_may_be_lowered_without_an_own_role() -> None:
+    """The identity is no member of a person, and without a known identity nothing is refused."""
+    rows = [_assigned(PERSON, "User", "Admin")]
+    fabric: Any = SimpleNamespace(identity=lambda: OWN, list=lambda *_: iter(rows))
+    KIND.allow(fabric, asked(PERSON, "Viewer"), KIND.find(fabric, asked(PERSON, "Viewer")))
+    rows[0]["principal"]["type"] = "Group"
+    fabric.identity = str
+    KIND.allow(fabric, asked(PERSON, "Viewer"), KIND.find(fabric, asked(PERSON, "Viewer")))
 
 
 def test_role_verify_reports_another_role_unless_adopted() -> None:

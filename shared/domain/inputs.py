@@ -30,6 +30,9 @@ _USE = re.compile(r"\s*inputs\.([A-Za-z_][A-Za-z0-9_-]*)\s*")
 _VAULT_SECRET = re.compile(r"https://[A-Za-z0-9-]{3,24}\.vault\.[a-z.]+/secrets/[A-Za-z0-9-]{1,127}(?:/[0-9a-f]{32})?")
 _VAULT_FORM = "https://VAULT.vault.azure.net/secrets/NAME"
 _TYPES = ("string", "number", "boolean")
+_INTEGER = re.compile(r"[-+]?[0-9]{1,300}")
+_NUMBER = re.compile(r"[-+]?(?:[0-9]{1,300}(?:\.[0-9]{0,300})?|\.[0-9]{1,300})(?:[eE][-+]?[0-9]{1,3})?")
+"""A number as a person writes it. An integer stays one, because a float would round it from 17 digits on."""
 
 INPUTS_SCHEMA: JsonObject = {"type": "object"}
 INPUTS = Words(
@@ -196,11 +199,11 @@ def _converted(value: Any, kind: Any, path: str, problems: list[Problem]) -> Any
             return value == "true"
         problems.append(Problem(path, "must be true or false"))
         return None
-    try:
-        return int(value) if re.fullmatch(r"-?[0-9]{1,15}", value) else float(value)
-    except ValueError:
-        problems.append(Problem(path, "must be a number"))
+    # float() also takes 1_000, nan, and digits of other scripts.
+    if not _NUMBER.fullmatch(value) or not math.isfinite(float(value)):
+        problems.append(Problem(path, "must be a number, written with the digits 0 to 9 and '.'"))
         return None
+    return int(value) if _INTEGER.fullmatch(value) else float(value)
 
 
 def _filled(value: Any, path: str, inputs: Mapping[str, Input], problems: list[Problem]) -> Any:

@@ -146,6 +146,32 @@ def test_use_without_any_declaration_is_a_problem() -> None:
     assert "declared under `inputs`" in problems(compile_manifest, body, KINDS)[0]
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("12345678901234567890", 12345678901234567890),
+        ("-9007199254740993", -9007199254740993),
+        ("+5", 5),
+        ("-0", 0),
+        ("1.50", 1.5),
+        (".5", 0.5),
+        ("1e3", 1000.0),
+        *(
+            (odd, None)
+            for odd in ("1_000", "1,5", "nan", "inf", "1e999", "0x10", "\u0663", " 5", "5 ", "", ".", "9" * 400)
+        ),
+    ],
+)
+def test_text_of_a_number_is_exactly_that_number_or_a_problem(text: str, value: float | None) -> None:
+    """A large integer is not rounded: it may be an id."""
+    body = manifest({"a": {"type": "number"}})
+    if value is None:
+        assert len(problems(with_values, body, {"a": text})) == 1
+    else:
+        found = with_values(body, {"a": text})["inputs"]["a"]["value"]
+        assert (found, type(found)) == (value, type(value))
+
+
 def test_values_are_converted_by_their_declared_type() -> None:
     """Texts from the command line become numbers and booleans; a values file may have them already."""
     declared = {"a": {"type": "number"}, "b": {"type": "boolean", "default": True}, "c": {}, "d": {"type": "number"}}
@@ -153,7 +179,7 @@ def test_values_are_converted_by_their_declared_type() -> None:
     _, inputs = rendered(valued)
     assert {name: each.value for name, each in inputs.items()} == {"a": 3, "b": False, "c": "3", "d": 2.5}
     assert problems(with_values, manifest(declared), {"a": "three", "b": "yes"}) == [
-        "inputs.a must be a number",
+        "inputs.a must be a number, written with the digits 0 to 9 and '.'",
         "inputs.b must be true or false",
     ]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from shared.cli import pack
 from shared.cli.render.timeline import clean
 from shared.domain.errors import InvalidInputError, Problem, Problems
-from shared.domain.principals import SEPARATORS
+from shared.domain.principals import SEPARATOR_LINE, SEPARATORS, csv_reason, trimmed
 
 MAX_ROWS = 1_000
 ID = "id"
@@ -34,26 +34,24 @@ def read_rows(file: str, base: str) -> list[Row]:
     """
     text, _ = pack.read_text(file)
     where = clean(file)
-    try:
-        lines = list(_lines(text))
-    except csv.Error as error:
-        raise InvalidInputError([Problem(where, f"is not CSV: {error}")]) from None
+    lines = list(_lines(text, where))
     if not lines:
         what = "is empty: the first row names inputs, each further row is one deployment"
         raise InvalidInputError([Problem(where, what)])
     [(line, header), *rest] = lines
-    names = [name.strip() for name in header]
+    names = [trimmed(name) for name in header]
     problems = Problems(Problem(f"{where}:{line}", message) for message in _wrong_names(names))
     found: list[Row] = []
     seen: dict[str, str] = {}
     for number, (line, cells) in enumerate(rest, start=1):
         place = f"{where}:{line}"
-        if not any(cell.strip() for cell in cells):
+        cells = [trimmed(cell) for cell in cells]
+        if not any(cells):
             continue
         if len(cells) != len(names):
             problems.append(Problem(place, f"has {len(cells)} cells; the first row has {len(names)}"))
             continue
-        values = {name: cell.strip() for name, cell in zip(names, cells, strict=True) if cell.strip()}
+        values = {name: cell for name, cell in zip(names, cells, strict=True) if cell}
         own = values.pop(ID, f"{number:03d}")
         if not _NAME.fullmatch(own):
             rule = "must be letters, digits, '.', '_' and '-', with a letter or digit first (40 at most)"
@@ -69,18 +67,24 @@ def read_rows(file: str, base: str) -> list[Row]:
     return found
 
 
-def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+def _lines(text: str, where: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the cells of each row and the number of its first line; a cell in quotation marks may have several lines.
-    Lines before the first row are skipped if they are empty. Raises csv.Error."""
+    Lines before the first row are skipped if they are empty, or if they name the separator, as Excel may write it.
+    Raises InvalidInputError."""
     first = next((line for line in text.splitlines() if line.strip()), "")
-    separator = next((each for each in SEPARATORS if each in first), SEPARATORS[0])
+    named = SEPARATOR_LINE.fullmatch(first)
+    separator = named[1] if named else next((each for each in SEPARATORS if each in first), SEPARATORS[0])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    line, has_begun = 1, False
-    for cells in reader:
-        has_begun = has_begun or any(cell.strip() for cell in cells)
-        if has_begun:
-            yield line, cells
-        line = reader.line_num + 1
+    line, has_begun, is_skipped = 1, False, named is not None
+    try:
+        for cells in reader:
+            has_begun = has_begun or any(cell.strip() for cell in cells)
+            if has_begun and not is_skipped:
+                yield line, cells
+            is_skipped = is_skipped and not has_begun
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise InvalidInputError([Problem(f"{where}:{line}", f"is not CSV: {csv_reason(error)}")]) from None
 
 
 def _wrong_names(names: list[str]) -> list[str]:

@@ -21,7 +21,7 @@ NOT_A_LIST = (
 )
 
 _BLANK = "".join(SEPARATORS) + " \r\n\v\f\u00a0"
-_SEPARATOR_LINE = re.compile(r'"?sep=([,;\t])"?\s*', re.IGNORECASE)
+SEPARATOR_LINE = re.compile(r'"?sep=([,;\t])"?\s*', re.IGNORECASE)
 """The first line that Excel may write, which names the separator."""
 _SPACES, _DIRECTIONS, _JOINERS = range(0x2000, 0x2010), range(0x2028, 0x2030), range(0x205F, 0x206A)
 _UNSEEN = "\t\n\r\v\f" + "".join(
@@ -82,7 +82,7 @@ def parse_principals(text: str, path: str, problems: list[Problem]) -> list[Prin
             seen.setdefault(key, line)
             found.append(principal)
     except csv.Error as error:
-        wrong.append(Problem(f"{path} line {table.line}", f"is not CSV: {_reason(error)}"))
+        wrong.append(Problem(f"{path} line {table.line}", f"is not CSV: {csv_reason(error)}"))
     if wrong and not is_ours:
         # A different file, named by mistake: its text must not be repeated in recorded problems.
         line_of_first = wrong[0].path.removeprefix(path).partition(",")[0]
@@ -104,7 +104,7 @@ class _Table:
         self._count = 0
         self.line = 0
         self._first = next((line for line in self._lines if not self._is_skipped(line)), "")
-        named = _SEPARATOR_LINE.fullmatch(self._first)
+        named = SEPARATOR_LINE.fullmatch(self._first)
         if named:
             self._count += 1
             self._first = ""
@@ -118,7 +118,7 @@ class _Table:
             cells = next(reader, None)
             if cells is None:
                 return
-            if any(_trimmed(cell) for cell in cells):
+            if any(trimmed(cell) for cell in cells):
                 yield self.line, cells
 
     def _feed(self) -> Iterator[str]:
@@ -147,7 +147,7 @@ def _separator(line: str) -> str:
     """Return the separator after the first cell, which is an object id or the name of a column."""
     for separator in SEPARATORS:
         [cells] = csv.reader([line[:_FIRST_CELL] or "\n"], delimiter=separator, skipinitialspace=True)
-        first = _trimmed(cells[0]) if cells else ""
+        first = trimmed(cells[0]) if cells else ""
         if len(cells) > 1 and (GUID.fullmatch(first) or _ENCLOSED.fullmatch(first) or _key(first) in COLUMNS):
             return separator
     return SEPARATORS[0]
@@ -176,7 +176,7 @@ def _principal(
         problems.append(Problem(place, f"has {_fields(cells)}, not {len(COLUMNS)} ({','.join(columns)}){_hint(cells)}"))
         return None
     row = dict(zip(columns, cells, strict=True))
-    principal_id, role, kind = (_trimmed(row[name]) for name in ("principal_id", "role", "type"))
+    principal_id, role, kind = (trimmed(row[name]) for name in ("principal_id", "role", "type"))
     before = len(problems)
     if not GUID.fullmatch(principal_id):
         is_enclosed = _ENCLOSED.fullmatch(principal_id) is not None
@@ -200,13 +200,13 @@ def _hint(cells: list[str]) -> str:
     return "; put a description that holds the separator in quotation marks" if len(cells) > len(COLUMNS) else ""
 
 
-def _trimmed(cell: str) -> str:
+def trimmed(cell: str) -> str:
     """Return the cell without white space and characters of no width at its ends."""
     return cell.strip(_UNSEEN + " ")
 
 
 def _key(cell: str) -> str:
-    return _trimmed(cell).lower()
+    return trimmed(cell).lower()
 
 
 def _shown(value: str) -> str:
@@ -214,7 +214,7 @@ def _shown(value: str) -> str:
     return _ANY_UNSEEN.sub(lambda match: f"<U+{ord(match[0]):04X}>", value[:_QUOTED_CHARACTERS])
 
 
-def _reason(error: csv.Error) -> str:
+def csv_reason(error: csv.Error) -> str:
     """Return Python's message in terms of the file."""
     message = str(error)
     if "unexpected end" in message:

@@ -51,9 +51,25 @@ def test_fleet_reads_what_spreadsheets_write(tmp_path: Path, separator: str) -> 
     ]
 
 
+@pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "SEP=; ", "\r\nsep=;"])
+def test_fleet_line_of_excel_names_the_separator(tmp_path: Path, line: str) -> None:
+    """The header is the line below it, although a comma is in it."""
+    found = matrix.read_rows(file(tmp_path, f"{line}\r\nname;size\r\na,b;3\r\n"), "b")
+    assert [row.values for row in found] == [{"name": "a,b", "size": "3"}]
+
+
+@pytest.mark.parametrize("unseen", ["\u200b", "\u00a0", "\ufeff", "\u202a"])
+def test_fleet_characters_that_nobody_sees_are_not_part_of_a_name_or_value(tmp_path: Path, unseen: str) -> None:
+    """They are often copied together with it, and would be part of a workspace's name."""
+    found = matrix.read_rows(file(tmp_path, f"id,name{unseen}\n{unseen}one,a{unseen}\n{unseen},{unseen}\n"), "b")
+    assert [(row.deployment_id, row.values) for row in found] == [("b-one", {"name": "a"})]
+
+
 @pytest.mark.parametrize(
     ("text", "place", "message"),
     [
+        ('name\na\n"b\n', "w.csv:3", "the quotation mark that opens a cell here has no counterpart"),
+        ('name\n"b"c\n', "w.csv:2", "text follows a closing quotation mark"),
         ("", "w.csv", "is empty"),
         ("name\n", "w.csv", "has 0 rows"),
         ("name,name\na,b\n", "w.csv:1", "has the column 'name' more than once"),
@@ -61,7 +77,7 @@ def test_fleet_reads_what_spreadsheets_write(tmp_path: Path, separator: str) -> 
         ("name\na,b\n", "w.csv:2", "has 2 cells; the first row has 1"),
         ("id,name\na b,x\n", "w.csv:2", "must be letters, digits"),
         ("id,name\na,x\nA,y\n", "w.csv:3", "is that of"),
-        ('name\n"a\n', "w.csv", "is not CSV"),
+        ('name\n"a\n', "w.csv:2", "is not CSV"),
         ("name\n" + "a\n" * 1001, "w.csv", "has 1001 rows"),
         ('name,size\n"a\n\nb",1\nc\n', "w.csv:5", "has 1 cells"),
     ],

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.json import JsonObject
+from shared.domain.text import utf8
 from shared.repository import config, files
 from shared.repository.config import Config
 from shared.repository.files import RefusedError, shown
@@ -34,9 +35,11 @@ def manifest_of(path: str, environment: str) -> Generated:
     """Return the manifest of a configuration for one environment. Raises InvalidInputError with file and line."""
     file = Path(path)
     try:
-        text = files.read_named(file, shown(path), _MAX_BYTES).decode("utf-8-sig")
-    except (RefusedError, UnicodeDecodeError) as error:
+        text = utf8(files.read_named(file, shown(path), _MAX_BYTES))
+    except RefusedError as error:
         raise InvalidInputError([Problem("--fabric-cicd", str(error))]) from None
+    except InvalidInputError as error:
+        raise InvalidInputError([Problem(path, error.problems[0].message)]) from None
     problems = Problems()
     found = config.load(text, path, environment or NO_ENVIRONMENT, problems)
     if found is None:

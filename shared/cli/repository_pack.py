@@ -14,6 +14,7 @@ from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.json import JsonObject, as_list, canonical
 from shared.domain.ports.deployed import identity_of
 from shared.domain.references import template_of
+from shared.domain.text import utf8
 from shared.repository import compile, files, order, parameters, scan
 from shared.repository.compile import Analysis
 from shared.repository.files import RefusedError, shown
@@ -135,10 +136,12 @@ def _parameters(spec: JsonObject, folder: Path, root: Path, problems: Problems) 
             if not files.exists(folder / name, shown(name)):
                 return None
             at = files.within(folder / name, root, shown(name), "; name a folder above both with --root")
-            return files.read(at, root, shown(name), _MAX_PARAMETERS).decode("utf-8-sig")
-        except (RefusedError, UnicodeDecodeError) as error:
+            return utf8(files.read(at, root, shown(name), _MAX_PARAMETERS))
+        except RefusedError as error:
             problems.append(Problem(name, f"cannot be read: {error}"))
-            return None
+        except InvalidInputError as error:
+            problems.append(Problem(name, error.problems[0].message))
+        return None
 
     environment = str(spec.get("environment") or NO_ENVIRONMENT)
     variables = caller_variables() if spec.get("environmentVariables") is True else None

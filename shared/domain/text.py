@@ -101,7 +101,8 @@ def _parse(text: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
         what = json_error or str(getattr(error, "problem", None) or "cannot be read").split("\n")[0]
-        raise _invalid("$", f"is neither JSON nor YAML: {what}{where}") from None
+        hint = "; indent with spaces, not with tabs" if r"'\t'" in what else ""
+        raise _invalid("$", f"is neither JSON nor YAML: {what}{where}{hint}") from None
     except RefusedError:
         raise
     # PyYAML on an escape such as \UFFFFFFFF.

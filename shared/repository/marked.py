@@ -87,12 +87,17 @@ def load(text: str, name: str, problems: Problems, *, is_lenient: bool = False) 
         mark = getattr(error, "problem_mark", None)
         place = f"{name}:{mark.line + 1}" if mark is not None else name
         what = str(getattr(error, "problem", None) or error).split("\n")[0]
-        problems.append(Problem(place, f"is not valid YAML: {what}"))
+        problems.append(Problem(place, f"is not valid YAML: {what}{tab_hint(what)}"))
     except (ValueError, RecursionError, OverflowError) as error:
         problems.append(Problem(name, f"is not valid YAML: {str(error).splitlines()[0][:200]}"))
     finally:
         loader.dispose()
     return None
+
+
+def tab_hint(problem: str) -> str:
+    """Return what to do about a problem of YAML that is a tab; empty for any other."""
+    return "; indent with spaces, not with tabs" if r"'\t'" in problem else ""
 
 
 class _TooLargeError(Exception):

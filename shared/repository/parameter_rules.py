@@ -39,6 +39,8 @@ class Rules:
         keys = [self._key(entry) for entry in self._entries(top, "key_value_replace")]
         pools = [self._pool(entry) for entry in self._entries(top, "spark_pool")]
         bindings, default = BindingRules(self._values, self._problems).read(top)
+        for section in list(top.values())[:1]:
+            self._values.warn_of_unknown(section.place.rpartition(":")[0])
         return Parameters(
             self._values.environment,
             tuple(each for each in finds if each is not None),

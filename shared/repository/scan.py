@@ -207,7 +207,13 @@ class _Scan:
         value = row.get(key)
         if not isinstance(value, str) or not value.strip():
             what = "is missing" if value is None else "must be a text that is not empty"
-            self._problem(file, _line(text, key), f"{key} {what}")
+            holder = "config" if key == "logicalId" else "metadata"
+            remedy = "; add one, as a new GUID, or commit the item again from Fabric" if key == "logicalId" else ""
+            self._problem(file, _line(text, key if value is not None else holder), f"{key} {what}{remedy}")
+            return None
+        if key == "displayName" and value != value.strip():
+            what = f"displayName {shown(value)} begins or ends with white space, which Fabric may drop; remove it"
+            self._problem(file, _line(text, key), what)
             return None
         if key == "logicalId" and not GUID.fullmatch(value):
             self._problem(file, _line(text, key), f"logicalId {shown(value)} is not a GUID")
@@ -270,6 +276,9 @@ class _Scan:
         name = folder.rpartition("/")[2]
         if forbidden := _FORBIDDEN_IN_FOLDER.search(name):
             what = f"becomes a workspace folder, whose name may not contain {forbidden[0]}; rename the directory"
+            self._problem(folder[1:], None, what)
+        if name != name.strip():
+            what = "becomes a workspace folder, whose name may not begin or end with white space; rename the directory"
             self._problem(folder[1:], None, what)
         if folder.count("/") > MAX_FOLDER_DEPTH or len(name) > MAX_FOLDER_NAME:
             limits = f"at most {MAX_FOLDER_DEPTH} levels and {MAX_FOLDER_NAME} characters"

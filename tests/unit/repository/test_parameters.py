@@ -184,3 +184,22 @@ def test_document_that_multiplies_itself_is_refused() -> None:
     rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     assert "contains more than" in loaded("\n".join(rows))[1][0]
+
+
+def test_environment_that_no_entry_has_is_a_warning_with_the_one_that_was_meant() -> None:
+    """A misspelt name deploys the values of development, because no entry is applied."""
+    text = "find_replace:\n- find_value: a\n  replace_value: {PROD: b, TEST: c}\n"
+    for environment, expected in (("PRD", "Did you mean 'PROD'?"), ("PROD", ""), ("TEST", "")):
+        found, problems = loaded(text, environment)
+        assert found is not None
+        assert problems == []
+        first = [each for each in found.warnings if each.path == FILE]
+        assert bool(first) is bool(expected)
+        assert expected in "".join(each.message for each in first)
+
+
+def test_tab_in_yaml_is_told_what_to_write() -> None:
+    _, problems = loaded({FILE: "find_replace:\n\t- find_value: a\n"})
+    [problem] = problems
+    assert problem.startswith(f"{FILE}:2: is not valid YAML: ")
+    assert problem.endswith("; indent with spaces, not with tabs")

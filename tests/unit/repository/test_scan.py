@@ -1,6 +1,7 @@
 """A directory in Fabric's source-control format: its items, and every problem at once with its file and line."""
 
 import hashlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -206,3 +207,26 @@ def test_directory_called_as_an_item_without_platform_is_listed(tmp_path: Path) 
     repository, problems = scanned(tmp_path)
     assert ([each.key for each in repository.items], problems) == (["Notebook/A"], [])
     assert repository.left_out == ("Code/B.Notebook/ (it has no .platform)",)
+
+
+def test_name_with_a_blank_at_its_end_is_a_problem(tmp_path: Path) -> None:
+    """Nobody sees it, and Fabric may drop it: the folder or the item would then be created again each time."""
+    for name in ("A", "B "):
+        item = tmp_path / name / f"{name.strip()}.Notebook"
+        item.mkdir(parents=True)
+        metadata = {"type": "Notebook", "displayName": "x " if name == "A" else "y"}
+        config = {"logicalId": f"0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c0{len(name)}"}
+        (item / ".platform").write_text(json.dumps({"metadata": metadata, "config": config}))
+    _, problems = scanned(tmp_path)
+    assert len(problems) == 2
+    assert "A/A.Notebook/.platform:1: displayName 'x ' begins or ends with white space" in problems[0]
+    assert "B : becomes a workspace folder, whose name may not begin or end with white space" in problems[1]
+
+
+def test_missing_logical_id_is_told_what_to_do(tmp_path: Path) -> None:
+    item = tmp_path / "A.Notebook"
+    item.mkdir()
+    (item / ".platform").write_text('{"metadata": {"type": "Notebook", "displayName": "x"},\n"config": {}}')
+    _, problems = scanned(tmp_path)
+    [problem] = problems
+    assert "A.Notebook/.platform:2: logicalId is missing; add one, as a new GUID" in problem

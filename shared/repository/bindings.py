@@ -10,6 +10,7 @@ from shared.repository.values import Values
 
 _SECTION, _OLD_SECTION = "semantic_model_binding", "gateway_binding"
 _LIST_KEYS, _KEYS = ("connection_id", "semantic_model_name"), ("default", "models")
+_OLD_LIST_KEYS = ("gateway_id", "dataset_name")
 
 
 class BindingRules:
@@ -36,7 +37,7 @@ class BindingRules:
             self._values.warnings.append(Problem(old.place, what))
         elif old is not None:
             for entry in old:
-                self._list_entry(entry, ("gateway_id", "dataset_name"))
+                self._list_entry(entry, _OLD_LIST_KEYS)
         count = Counter(binding.model for binding in self._bindings)
         for binding in self._bindings:
             if count[binding.model] > 1:
@@ -60,13 +61,24 @@ class BindingRules:
         default = members.get("default")
         if default is None:
             return None
+        self._note_unknown(default, ("connection_id",), "default")
         ids = self._ids_of(default, "default")
         return Binding("", ids, default.place) if ids else None
 
     def _model(self, entry: Marked) -> None:
         names = self._names(entry.get("semantic_model_name"), entry.place)
+        self._note_unknown(entry, _LIST_KEYS, "an entry of models")
         ids = self._ids_of(entry, "an entry of models")
         self._bindings += [Binding(name, ids, entry.place) for name in names if ids]
+
+    def _note_unknown(self, entry: Marked, known: tuple[str, ...], label: str) -> None:
+        """Warn of keys without effect. They are not a problem, because fabric-cicd accepts them."""
+        for key in entry.members or {}:
+            if key not in known:
+                what = (
+                    f"{key[:64]!r} is not a key of {label} and has no effect; write {' or '.join(known)}, or remove it"
+                )
+                self._values.warnings.append(Problem(entry.keys[key], what))
 
     def _ids_of(self, entry: Marked, label: str) -> tuple[str, ...]:
         """Return the connections of the environment, from `connection_id: {ENV: GUID or list of GUIDs}`."""
@@ -98,6 +110,8 @@ class BindingRules:
         if members is None:
             self._bad(entry.place, f"an entry of the list must be a mapping, and is {entry.what}")
             return
+        if keys == _OLD_LIST_KEYS:
+            self._note_unknown(entry, keys, f"an entry of {_OLD_SECTION}")
         for key in members:
             if key not in keys and keys == _LIST_KEYS:
                 self._bad(entry.keys[key], f"{key[:64]!r} is not a key here; those are {' and '.join(keys)}")

@@ -109,6 +109,12 @@ ACCEPTED = {
     "27 first": pool(f"{{PROD: {BIG}}}") + f"- instance_pool_id: p\n  replace_value: {{PROD: {CAP}}}\n",
     "28 list": f"semantic_model_binding:\n- connection_id: {GUID}\n  semantic_model_name: [a, b]\n",
     "28 models": f"semantic_model_binding: {{models: [{{semantic_model_name: a, connection_id: {{P: {GUID}}}}}]}}\n",
+    "28 unknown key of a model": (
+        "semantic_model_binding: {models: "
+        f"[{{semantic_model_name: a, connection_id: {{P: {GUID}}}, x: 1}}], "
+        f"default: {{connection_id: {{P: {GUID}}}, x: 1}}}}\n"
+    ),
+    "28 unknown key of a gateway": f"gateway_binding:\n- gateway_id: {GUID}\n  dataset_name: m\n  x: 1\n",
 }
 
 REFUSED = {

@@ -165,6 +165,37 @@ def test_environment_variables_are_replaced_and_marked() -> None:
     assert loaded(text, "DEV", {"HOST": "h"})[1] == [f"{FILE}:5: the environment variable 'NO' is not set"]
 
 
+@pytest.mark.parametrize(
+    ("section", "at", "expected_text"),
+    [
+        (
+            "semantic_model_binding:\n  default:\n    connection_id: {A: ID}\n    note: x\n",
+            4,
+            "'note' is not a key of default",
+        ),
+        (
+            "semantic_model_binding:\n  models:\n  - semantic_model_name: m\n    connection_ids: {A: ID}\n"
+            "    connection_id: {A: ID}\n",
+            4,
+            "'connection_ids' is not a key of an entry of models",
+        ),
+        (
+            "gateway_binding:\n- gateway_id: ID\n  dataset_name: m\n  connection_id: ID\n",
+            4,
+            "'connection_id' is not a key of an entry of gateway_binding",
+        ),
+    ],
+)
+def test_key_of_a_binding_that_has_no_effect_is_a_warning(section: str, at: int, expected_text: str) -> None:
+    """fabric-cicd accepts such a file and ignores the key without a word."""
+    found, problems = loaded(section.replace("ID", "11111111-2222-4333-8444-555555555555"), "A")
+    assert problems == []
+    assert found is not None
+    [warning] = [each for each in found.warnings if "is not a key" in each.message]
+    assert warning.path.endswith(f":{at}")
+    assert warning.message.startswith(expected_text)
+
+
 def test_bindings_of_both_forms_are_read() -> None:
     one, two = "11111111-2222-4333-8444-555555555555", "11111111-2222-4333-8444-666666666666"
     text = f"semantic_model_binding:\n  default: {{connection_id: {{_ALL_: {one}}}}}\n  models:\n"

@@ -96,7 +96,7 @@ hunt: tools ## run the tests that draw at random, with a fresh seed and more cas
 	SEED=$$seed CRASH_SEED=$$seed HYPOTHESIS_PROFILE=hunt $(PYTHON) -m pytest -n auto --dist loadfile \
 		--no-loadscope-reorder -m "" --hypothesis-seed=$$seed $(HUNTED) $(PYTEST_ARGS)
 
-crash-sweep: $(READY) ## kill the host at every boundary of five deployments (SWEEP_ARGS="--manifest failing --only 10-40")
+crash-sweep: $(READY) ## kill the host at every boundary of six deployments (SWEEP_ARGS="--manifest failing --only 10-40")
 	@$(PYTHON) -m local.crash_sweep $(SWEEP_ARGS)
 
 peers: $(READY) ## run fabric-cicd and the Fabric CLI, unmodified, against the simulator: every command and its outcome

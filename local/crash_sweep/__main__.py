@@ -1,5 +1,6 @@
-"""`make crash-sweep`: kill the host at every boundary of five deployments: one that succeeds, one that fails and is
-rolled back, one that must restore what it updated, one to whose items Fabric adds others, and one of a repository.
+"""`make crash-sweep`: kill the host at every boundary of six deployments: one that succeeds, one that fails and is
+rolled back, one that must restore what it updated, one that changes settings, one to whose items Fabric adds others,
+and one of a repository.
 
 SWEEP_ARGS="--manifest failing --only 10-40 --jobs 2" runs a part of the sweep. With TOPOLOGY=flex the host of one
 group of functions is killed, the first that reaches the boundary. The exit code is 1 after a violation.

@@ -15,7 +15,7 @@ from shared.domain.transitions import DEPLOYMENT_TRANSITIONS, STEP_TRANSITIONS
 from shared.steps.git_update import GitUpdateKind
 
 _DEPLOYMENT = "deployment"
-_COLLECTIONS = frozenset({"workspaces", "lakehouses", "items", "folders", "roleAssignments"})
+_COLLECTIONS = frozenset({"workspaces", "lakehouses", "items", "warehouses", "shortcuts", "folders", "roleAssignments"})
 _START = "/jobs/RunNotebook/instances"
 _MAY_RECUR = frozenset({StepState.INTENT, StepState.SUBMITTED, StepState.COMPENSATION_FAILED})
 """Moves between these states are attempts and may recur; every other move of a row happens once."""

@@ -16,13 +16,48 @@ from shared.domain.states import DeploymentState
 from shared.domain.text import parse
 
 EXAMPLES = ROOT / "examples"
-NAMES = ("medallion", "failing", "restoring", "companions", "repository")
-"""Two of the examples, and three that this module defines. `restoring` updates existing resources and must restore all
-of them. `companions` creates items to which Fabric adds others, and must leave neither; a job runs always. `repository`
-deploys a repository to a workspace that contains two of its items."""
+NAMES = ("medallion", "failing", "restoring", "settings", "companions", "repository")
+"""Two of the examples, and four that this module defines. `restoring` updates existing resources and must restore all
+of them. `settings` changes the settings of a workspace and of what is in it, and connects it to Git. `companions`
+creates items to which Fabric adds others, and must leave neither; a job runs always. `repository` deploys a repository
+to a workspace that contains two of its items."""
 _TARGET = "sweep-target"
 _UNKNOWN_TYPE = "CrystalBall"
 _READER = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c04"
+_CAPACITIES = ("0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c10", "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c11")
+_DOMAIN, _TAG = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c12", "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c13"
+_DATABASE, _SIGN_IN = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c14", "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c15"
+_BRANCH = {
+    "gitProviderType": "AzureDevOps",
+    "organizationName": "contoso",
+    "projectName": "sales",
+    "repositoryName": _TARGET,
+    "branchName": "main",
+    "directoryName": "/",
+}
+_OWNER = [{"id": SIMULATOR_IDENTITY, "type": "ServicePrincipal", "role": "Owner"}]
+TENANT: dict[str, Any] = {
+    "capacities": [{"id": each} for each in _CAPACITIES],
+    "domains": [{"id": _DOMAIN, "displayName": "sales"}],
+    "tags": [{"id": _TAG, "displayName": "checked"}],
+    "connections": [
+        {
+            "id": _DATABASE,
+            "displayName": "database",
+            "connectivityType": "ShareableCloud",
+            "connectionDetails": {"type": "SQL", "path": "server;database"},
+            "roleAssignments": _OWNER,
+        },
+        {
+            "id": _SIGN_IN,
+            "displayName": "git",
+            "connectivityType": "ShareableCloud",
+            "connectionDetails": {"type": "AzureDevOpsSourceControl"},
+            "roleAssignments": _OWNER,
+        },
+    ],
+}
+"""What the tenant has beside workspaces."""
 _ITEMS = (
     *("sales.Lakehouse", "Load orders.Notebook", "Load customers.Notebook", "Join.Notebook", "Nightly.DataPipeline"),
     *("spark.Environment", "names.VariableLibrary", "Sales.SemanticModel", "Sales.Report"),
@@ -38,7 +73,8 @@ class Manifest:
     """A manifest, packed as the command line packs it.
 
     `end` is the state in which its deployment must end; `present` is the workspace that exists before it starts;
-    `files` are those of its repository.
+    `files` are those of its repository. `branch` has the commits of a branch, by path; with `is_connected` the
+    workspace is connected to it, and has the first commit.
     """
 
     name: str
@@ -46,11 +82,16 @@ class Manifest:
     end: DeploymentState
     present: dict[str, Any] | None = None
     files: StoredFiles = field(default_factory=StoredFiles)
+    branch: tuple[dict[str, str | None], ...] = ()
+    is_connected: bool = False
 
     @classmethod
     def load(cls, name: str) -> "Manifest":
         if name == "restoring":
-            return cls(name, _restoring(), DeploymentState.COMPENSATED, _present())
+            end, present = DeploymentState.COMPENSATED, _present()
+            return cls(name, _restoring(), end, present, branch=_COMMITS, is_connected=True)
+        if name == "settings":
+            return cls(name, _settings(), DeploymentState.COMPENSATED, _present_with_settings(), branch=({},))
         if name == "companions":
             return cls(name, _companions(), DeploymentState.COMPENSATED)
         if name == "repository":
@@ -70,29 +111,22 @@ class Manifest:
         return [{**self.present, "displayName": deployment_id}] if self.present is not None else []
 
     def commits(self, deployment_id: str) -> list[dict[str, Any]]:
-        """Return the commits to the branch of the deployment's workspace, which has the first; the update brings the
-        others."""
-        if self.present is None:
-            return []
-        names = {"organizationName": "contoso", "projectName": "sales", "repositoryName": deployment_id}
-        details = {"gitProviderType": "AzureDevOps", **names, "branchName": "main", "directoryName": "/"}
-        return [{"gitProviderDetails": details, "files": files} for files in _COMMITS]
+        """Return the commits to the branch of the deployment, in order."""
+        details = {**_BRANCH, "repositoryName": deployment_id}
+        return [{"gitProviderDetails": details, "files": files} for files in self.branch]
 
     @property
     def items(self) -> list[str]:
-        """The names of the items that the deployment creates; a rollback deletes them again."""
-        present = {(row["type"], row["displayName"]) for row in (self.present or {}).get("items", [])}
-        rows = [row for row in self._repository.get("items", []) if (row["type"], row["displayName"]) not in present]
-        return sorted(
-            [
-                *(row["displayName"] for row in rows),
-                *(
-                    s["with"]["displayName"]
-                    for s in self.content["steps"]
-                    if s["kind"] == "lakehouse" or (s["kind"] == "item" and _is_created(s["with"]))
-                ),
-            ]
-        )
+        """The names of the lakehouses and items that the deployment creates; a rollback deletes them again."""
+        return sorted(name for kind in ("lakehouse", "item") for name in self._created(kind))
+
+    def _created(self, kind: str) -> list[str]:
+        """Return the names of what the steps of a kind create, those of a repository among its items."""
+        known = {(row["type"], row["displayName"]) for row in (self.present or {}).get("items", [])}
+        rows = [s["with"] for s in self.content["steps"] if s["kind"] == kind]
+        rows += self._repository.get("items", []) if kind == "item" else []
+        wanted = [(row.get("type", kind.title()), row.get("displayName", "")) for row in rows]
+        return [name for item_type, name in wanted if item_type != _UNKNOWN_TYPE and (item_type, name) not in known]
 
     @property
     def _repository(self) -> dict[str, Any]:
@@ -109,12 +143,12 @@ class Manifest:
     @property
     def creations(self) -> Counter[str]:
         """The number of creating calls by the last word of their path; each call must take effect exactly once."""
-        if self.present is not None:
-            folders = self._repository.get("folders", [])
-            return Counter({"items": len(self.items), **({"folders": len(folders)} if folders else {})})
-        kinds = Counter(s["kind"] for s in self.content["steps"] if s["kind"] != "item" or _is_created(s["with"]))
-        made = {"lakehouses": kinds["lakehouse"], "items": kinds["item"], "roleAssignments": len(self.roles)}
-        return Counter({"workspaces": 1, **made})
+        kinds = {"lakehouses": "lakehouse", "items": "item", "warehouses": "warehouse", "shortcuts": "shortcut"}
+        made = Counter({word: len(self._created(kind)) for word, kind in kinds.items()})
+        made["folders"] = len(self._created("folder")) + len(self._repository.get("folders", []))
+        made["workspaces"] = 0 if self.present is not None else 1
+        made["roleAssignments"] = len(self.roles)
+        return +made  # without what is not created
 
 
 def _in_git(name: str, number: int, text: str | None, *, folder: str = "") -> dict[str, str | None]:
@@ -175,6 +209,52 @@ def _restoring() -> dict[str, Any]:
         _failing(["present", "test", "reader", "compute", "branch"]),
     ]
     return {"name": "restoring", "target": _TARGET, "steps": steps}
+
+
+def _present_with_settings() -> dict[str, Any]:
+    """Return a workspace with a capacity, a lakehouse, and a semantic model that no connection is bound to."""
+    model = {"type": "SemanticModel", "displayName": "model", "description": "", "definition": _model()}
+    roles = [{"id": SIMULATOR_IDENTITY, "type": "ServicePrincipal", "role": "Admin"}]
+    items = [model, {"type": "Lakehouse", "displayName": "lake", "description": ""}]
+    return {"description": "Was there", "capacityId": _CAPACITIES[0], "items": items, "roleAssignments": roles}
+
+
+def _settings() -> dict[str, Any]:
+    """Return a manifest that changes what a workspace and its items are set to, and creates what only Fabric makes of
+    itself: a folder, a warehouse, a shortcut, a connection to Git. Then it fails."""
+    place = {"workspaceId": "${{ steps.workspace.outputs.id }}"}
+    lake = {**place, "itemId": "${{ steps.lake.outputs.id }}"}
+    model = {**place, "type": "SemanticModel", "displayName": "model", "definition": _model(), "ifExists": "adopt"}
+    link = {**lake, "path": "Files", "name": "link", "target": {"oneLake": {**lake, "path": "Tables"}}}
+    steps = [
+        {"id": "workspace", "kind": "workspace", "with": {"displayName": _TARGET, "ifExists": "adopt"}},
+        {"id": "capacity", "kind": "capacity_assignment", "with": {**place, "capacityId": _CAPACITIES[1]}},
+        {"id": "domain", "kind": "domain_assignment", "with": {**place, "domainId": _DOMAIN}},
+        {
+            "id": "spark",
+            "kind": "spark_settings",
+            "with": {**place, "settings": {"job": {"sessionTimeoutInMinutes": 45}}},
+        },
+        {"id": "tags", "kind": "tags", "with": {**place, "tags": [_TAG]}},
+        {"id": "raw", "kind": "folder", "with": {**place, "displayName": "Raw"}},
+        {"id": "lake", "kind": "lakehouse", "with": {**place, "displayName": "lake"}},
+        {"id": "link", "kind": "shortcut", "with": link},
+        {"id": "house", "kind": "warehouse", "with": {**place, "displayName": "house"}},
+        {"id": "model", "kind": "item", "with": model},
+        {
+            "id": "bound",
+            "kind": "connection_binding",
+            "with": {**place, "itemId": "${{ steps.model.outputs.id }}", "connectionId": _DATABASE},
+        },
+        {
+            "id": "git",
+            "kind": "git_connection",
+            "needs": ["house", "bound", "link", "raw"],
+            "with": {**place, **_BRANCH, "connectionId": _SIGN_IN, "initializationStrategy": "PreferWorkspace"},
+        },
+        _failing(["capacity", "domain", "spark", "tags", "git"]),
+    ]
+    return {"name": "settings", "target": _TARGET, "steps": steps}
 
 
 def _companions() -> dict[str, Any]:
@@ -238,13 +318,18 @@ def _failing(needs: list[str]) -> dict[str, Any]:
     return {"id": "forecast", "kind": "item", "needs": needs, "with": spec}
 
 
-def _is_created(spec: dict[str, Any]) -> bool:
-    """Return True if a step of kind `item` creates its item: Fabric knows its type, and it was not there before."""
-    return spec["type"] != _UNKNOWN_TYPE and spec.get("ifExists") != "update"
-
-
 def _spark(cores: int) -> dict[str, Any]:
     return {"parts": [_part("Setting/Sparkcompute.yml", f"driver_cores: {cores}\n")]}
+
+
+def _model() -> dict[str, Any]:
+    """Return a semantic model whose one source is that of the connection to a database."""
+    parts = [
+        _part("definition.pbism", '{"version": "4.2", "settings": {}}'),
+        _part("definition/model.tmdl", "model Model"),
+        _part("definition/expressions.tmdl", 'expression Source = Sql.Database("server", "database")'),
+    ]
+    return {"parts": parts}
 
 
 def _part(path: str, text: str) -> dict[str, str]:

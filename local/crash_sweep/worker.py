@@ -20,7 +20,7 @@ from azure.storage.queue import QueueServiceClient
 from local.client import fetch
 from local.crash_sweep import expect
 from local.crash_sweep.crash_plan import PLAN_VARIABLE, Boundary, CrashPlan, crashed_file, recorded
-from local.crash_sweep.manifests import Manifest, new_id
+from local.crash_sweep.manifests import TENANT, Manifest, new_id
 from local.crash_sweep.names import ids_in
 from local.crash_sweep.prefork import PreforkStack
 from local.stack import StackError
@@ -147,7 +147,8 @@ class Worker:
         manifest.files.send(self._storage.blobs)
         made = self.fabric("seed", {"workspaces": manifest.seed(plan.deployment_id)})
         for number, commit in enumerate(manifest.commits(plan.deployment_id)):
-            self.fabric("git", commit if number else {**commit, "workspaceId": made["workspaces"][0]["id"]})
+            joined = {"workspaceId": made["workspaces"][0]["id"]} if manifest.is_connected and not number else {}
+            self.fabric("git", {**commit, **joined})
         self._before, self._calls = self.fabric("state"), len(self.fabric("calls"))
         self.fabric("faults", speed.rules())
         self._storage.submit(manifest.submission(plan.deployment_id))
@@ -167,7 +168,7 @@ class Worker:
         self._storage = command_line.storage(settings.load({"AzureWebJobsStorage": connection}))
         self._tables = TableServiceClient.from_connection_string(connection)
         self._queues = QueueServiceClient.from_connection_string(connection)
-        self.fabric("seed", {"workspaces": [_FOREIGN]})
+        self.fabric("seed", {**TENANT, "workspaces": [_FOREIGN]})
         self.fabric("settings", {"job_retry_seconds": 1.0})
 
     def _restart_host(self) -> None:

@@ -4,6 +4,7 @@ from local.fabric_simulator import folders, jobs, publishing, tags
 from local.fabric_simulator.connections import Connections
 from local.fabric_simulator.domains import InDomain
 from local.fabric_simulator.gateways import Gateways
+from local.fabric_simulator.git_sync import GitLink
 from local.fabric_simulator.item_connections import Bindings
 from local.fabric_simulator.recovery import Bin
 from local.fabric_simulator.schedules import Schedules
@@ -32,7 +33,9 @@ def of_item(item: Item, now: float) -> Body:
 
 
 def of_workspace(workspace: Workspace) -> Body:
-    """Return folders, custom Spark pools, domain, tags and recoverable items of a workspace."""
+    """Return folders, Spark pools, Spark settings that somebody changed, domain, tags, connection to Git and
+    recoverable items of a workspace."""
+    spark, link = workspace.part(Spark), workspace.part(GitLink).link
     body: Body = {
         "domainId": workspace.part(InDomain).domain_id,
         "tags": tags.shown(workspace),
@@ -40,7 +43,9 @@ def of_workspace(workspace: Workspace) -> Body:
             {"id": i, "type": d.item.type, "displayName": d.item.name} for i, d in workspace.part(Bin).by_id.items()
         ],
         "folders": [folders.shown(f, workspace) for f in workspace.part(folders.Folders).by_id.values()],
-        "sparkPools": list(workspace.part(Spark).pools.values()),
+        "sparkPools": list(spark.pools.values()),
+        "sparkSettings": spark.settings if spark.settings != Spark().settings else None,
+        "gitConnection": {**link.details, "isInitialized": link.is_initialized} if link else None,
     }
     return {name: value for name, value in body.items() if value}
 

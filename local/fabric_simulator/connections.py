@@ -159,6 +159,15 @@ def test(world: World, request: Request, connection_id: str) -> Answer:
 # Roles.
 
 
+def seeded(row: Body) -> Connection:
+    """Return a connection that no call created: as it is shown, with `roleAssignments`."""
+    roles = rows_field(row, "roleAssignments")
+    shown = {name: value for name, value in row.items() if name != "roleAssignments"}
+    shown["id"] = str(shown["id"]).lower()
+    held = {str(r["id"]).lower(): _role(str(r["id"]).lower(), r.get("type", "User"), r["role"]) for r in roles}
+    return Connection(shown, held)
+
+
 def _role(principal_id: str, kind: str, role: str) -> Body:
     return {"id": principal_id, "principal": {"id": principal_id, "type": kind}, "role": role}
 

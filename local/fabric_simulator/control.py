@@ -4,8 +4,9 @@ import json
 from collections.abc import Collection
 from typing import Any, cast
 
-from local.fabric_simulator import companions, gateways, private_endpoints
+from local.fabric_simulator import companions, connections, gateways, private_endpoints
 from local.fabric_simulator.connection_types import MoreTypes
+from local.fabric_simulator.domains import Domains
 from local.fabric_simulator.faults import RuleError
 from local.fabric_simulator.folders import Folder, Folders
 from local.fabric_simulator.git_objects import Branch, Provider, key_of
@@ -14,6 +15,7 @@ from local.fabric_simulator.parts import parts_of
 from local.fabric_simulator.publishing import Publishing
 from local.fabric_simulator.shortcuts import OneLakePaths
 from local.fabric_simulator.store import SQL_ENDPOINT, Item, Workspace
+from local.fabric_simulator.tags import Tags
 
 
 def handle(model: FabricModel, method: str, path: str, query: dict[str, str], raw: bytes) -> tuple[int, Any]:
@@ -74,8 +76,8 @@ def push(model: FabricModel, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def seed(model: FabricModel, body: dict[str, Any]) -> dict[str, Any]:
-    """Add capacities, principals, gateways, and workspaces with items and roles, that no call created, and connectors
-    in the form in which lists show them. Raises ValueError.
+    """Add capacities, principals, domains, tags, connections, gateways, and workspaces with items and roles, that no
+    call created, and connectors in the form in which lists show them. Raises ValueError.
 
     A principal has the type that role assignments then show, whatever a caller says. An item with a `makerId` is a
     companion of that item. Without the member, a lakehouse or a database gets its SQL endpoint, which lists show;
@@ -88,6 +90,13 @@ def seed(model: FabricModel, body: dict[str, Any]) -> dict[str, Any]:
     for capacity in body.get("capacities", []):
         row = {"displayName": "capacity", "sku": "F2", "region": "West Europe", "state": "Active", **capacity}
         model.store.capacities[row["id"].lower()] = row
+    for part, name in ((Domains, "domains"), (Tags, "tags")):
+        model.store.part(part).by_id |= {
+            row["id"].lower(): {**row, "id": row["id"].lower()} for row in body.get(name, [])
+        }
+    for row in body.get("connections", []):
+        connection = connections.seeded(row)
+        model.store.part(connections.Connections).by_id[connection.shown["id"]] = connection
     for row in body.get("gateways", []):
         gateway = gateways.seeded(row)
         model.store.part(gateways.Gateways).by_id[gateway.shown["id"]] = gateway
@@ -129,6 +138,9 @@ _REQUIRED = {
     "capacities": ("id",),
     "gateways": ("id", "type"),
     "connectionTypes": ("type",),
+    "domains": ("id", "displayName"),
+    "tags": ("id", "displayName"),
+    "connections": ("id", "connectivityType"),
     "workspaces": ("displayName",),
     "items": ("type", "displayName"),
     "principals": ("id", "type"),
@@ -138,14 +150,19 @@ _REQUIRED = {
 _INSIDE = {
     "workspaces": ("folders", "items", "roleAssignments", "privateEndpoints"),
     "gateways": ("roleAssignments",),
+    "connections": ("roleAssignments",),
 }
+_OF_TENANT = (
+    *("capacities", "principals", "domains", "tags", "connections", "gateways", "connectionTypes"),
+    "workspaces",
+)
 
 
 def _check(
     body: Any,
     known: Collection[str],
     path: str = "$",
-    among: tuple[str, ...] = ("capacities", "gateways", "connectionTypes", "workspaces", "principals"),
+    among: tuple[str, ...] = _OF_TENANT,
 ) -> None:
     """Raise ValueError with the path of the first invalid value, before anything is seeded."""
     if not isinstance(body, dict):

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.law(1, 2, 3, 6)]
 
 @pytest.mark.parametrize("topology", ["single", pytest.param("flex", marks=pytest.mark.hunt)])
 def test_crash_sweep_of_a_few_boundaries_finds_no_violation(topology: str) -> None:
-    """The host is killed at ten boundaries, spread over five deployments; each deployment ends as it must."""
+    """The host is killed at twelve boundaries, spread over six deployments; each deployment ends as it must."""
     require(shutil.which("npm") is not None, "the embedded stack needs Node.js and npm")
     seed = str(seed_of("CRASH_SEED", 770196))
     options = ["--sample", "2", "--seed", seed, "--jobs", "1", "--one-stack", "--rounds", "1", "--no-slow"]

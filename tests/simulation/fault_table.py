@@ -17,8 +17,7 @@ from functools import cache
 from typing import Any
 
 from local.fabric_simulator import control
-from local.fabric_simulator.connections import Connection, Connections
-from local.fabric_simulator.domains import Domains, InDomain
+from local.fabric_simulator.domains import InDomain
 from local.fabric_simulator.folders import Folders
 from local.fabric_simulator.git_sync import GitLink
 from local.fabric_simulator.item_connections import Bindings
@@ -436,9 +435,10 @@ def prepared(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None
 def put_tenant(world: World, *, is_tagged: bool) -> None:
     """Put two domains and two tags into the tenant, and with `is_tagged` the first of each on every workspace."""
     store = world.model.store
-    for i, (domain, tag) in enumerate(zip(DOMAINS, TAGS, strict=True)):
-        store.part(Domains).by_id[domain] = {"id": domain, "displayName": f"domain {i}"}
-        store.part(Tags).by_id[tag] = {"id": tag, "displayName": f"tag {i}"}
+    domains = [{"id": domain, "displayName": f"domain {i}"} for i, domain in enumerate(DOMAINS)]
+    control.seed(
+        world.model, {"domains": domains, "tags": [{"id": t, "displayName": f"tag {i}"} for i, t in enumerate(TAGS)]}
+    )
     for workspace in store.workspaces.values() if is_tagged else ():
         workspace.part(InDomain).domain_id = DOMAINS[0]
         workspace.part(Applied).tags = [store.part(Tags).by_id[TAGS[0]]]
@@ -446,13 +446,17 @@ def put_tenant(world: World, *, is_tagged: bool) -> None:
 
 def put_connections(model: FabricModel, *, is_bound: bool) -> None:
     """Put two connections for the same source into the tenant, and with `is_bound` bind the first item to the first."""
-    for connection in CONNECTIONS:
-        details: dict[str, Any] = {"connectivityType": "ShareableCloud", "connectionDetails": _SOURCE}
-        row = Connection({"id": connection, "displayName": connection, **details}, {IDENTITY: {"role": "Owner"}})
-        model.store.part(Connections).by_id[connection] = row
-    details = {"connectivityType": "ShareableCloud", "connectionDetails": {"type": "AzureDevOpsSourceControl"}}
-    signs_in = Connection({"id": SIGN_IN, "displayName": "git", **details}, {IDENTITY: {"role": "Owner"}})
-    model.store.part(Connections).by_id[SIGN_IN] = signs_in
+    shared = {
+        "connectivityType": "ShareableCloud",
+        "roleAssignments": [{"id": IDENTITY, "type": "ServicePrincipal", "role": "Owner"}],
+    }
+    rows: list[dict[str, Any]] = [
+        {"id": each, "displayName": each, "connectionDetails": _SOURCE, **shared} for each in CONNECTIONS
+    ]
+    rows.append(
+        {"id": SIGN_IN, "displayName": "git", "connectionDetails": {"type": "AzureDevOpsSourceControl"}, **shared}
+    )
+    control.seed(model, {"connections": rows})
     assert control.handle(model, "POST", "/_sim/git", {}, encoded({"gitProviderDetails": BRANCH}))[0] == 200
     for workspace in model.store.workspaces.values() if is_bound else ():
         item = next(iter(workspace.items.values()))

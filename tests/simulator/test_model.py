@@ -565,6 +565,8 @@ def test_fault_rule_that_cannot_be_used_is_refused_and_nothing_changes(t: Tenant
             "$.workspaces[0].items[0].displayName",
         ),
         ({"workspaces": [{"displayName": "a", "roleAssignments": [1]}]}, "$.workspaces[0].roleAssignments[0]"),
+        ({"tags": [{"id": OTHER, "displayName": "a"}], "domains": [{"id": OTHER}]}, "$.domains[0].displayName"),
+        ({"connections": [{"id": OTHER}]}, "$.connections[0].connectivityType"),
     ],
 )
 def test_seed_that_cannot_be_used_is_refused_and_nothing_changes(t: Tenant, body: Any, path: str) -> None:
@@ -573,6 +575,21 @@ def test_seed_that_cannot_be_used_is_refused_and_nothing_changes(t: Tenant, body
     assert status == 400
     assert f"{path}:" in answer["error"]
     assert t.control("GET", "state")[1] == Tenant().control("GET", "state")[1]
+
+
+def test_seed_of_a_tenant_is_served(t: Tenant) -> None:
+    """A domain and a tag of a seed can be assigned, which the state shows; who has a role on a connection sees it."""
+    named, place = {"displayName": "seeded"}, f"/v1/workspaces/{t.workspace()}"
+    owner = {"id": ME, "type": "ServicePrincipal", "role": "Owner"}
+    connection = {"id": OTHER.upper(), "connectivityType": "ShareableCloud", "roleAssignments": [owner]}
+    body = {"domains": [{"id": CAPACITY, **named}], "tags": [{"id": OTHER, **named}], "connections": [connection]}
+    assert t.control("POST", "seed", body)[0] == 200
+    assert t.call("POST", f"{place}/assignToDomain", {"domainId": CAPACITY}).status == 200
+    assert t.call("POST", f"{place}/applyTags", {"tags": [OTHER]}).status == 200
+    shown = t.control("GET", "state")[1]["workspaces"][0]
+    assert (shown["domainId"], [tag["id"] for tag in shown["tags"]]) == (CAPACITY, [OTHER])
+    assert [row["id"] for row in t.get("/v1/connections")["value"]] == [OTHER]
+    assert t.call("GET", f"/v1/connections/{OTHER}", identity=NOBODY).status == 404
 
 
 # Faults that are injected.

@@ -39,7 +39,6 @@ LONGEST = {f"tests/{name}.py": place for place, name in enumerate(_LONGEST)}
 file late would run alone at the end. On two cores the ninth waits behind the first, because a worker whose file has one
 test takes another file at once."""
 warm.prepare()
-gc.disable()  # until all tests are collected, because nothing of them is garbage
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -72,6 +71,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(cpu.ProcessorTime())
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect the tests without the garbage collector, because nothing of them is garbage."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tests of the law that `--law` names, and begin with the longest files."""
@@ -91,7 +100,6 @@ def pytest_collection_finish() -> None:
     logging.getLogger().setLevel(logging.WARNING)
     gc.collect()
     gc.freeze()
-    gc.enable()
 
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -34,10 +34,8 @@ type Report = Callable[[str], None]
 """Takes a sentence about the part that is wrong."""
 
 _GUIDS = re.compile(r"(?=([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}))")
-_DATAFLOW_SOURCE = re.compile(
-    r'PowerPlatform\.Dataflows(?:\(\[\]\))?[\s\S]*?workspaceId\s*=\s*"(.*?)"[\s\S]*?dataflowId\s*=\s*"(.*?)"',
-    re.DOTALL,
-)
+_DATAFLOW_SOURCE = "PowerPlatform.Dataflows"
+_WORKSPACE_KEY, _DATAFLOW_KEY = re.compile(r'workspaceId\s*=\s*"'), re.compile(r'dataflowId\s*=\s*"')
 
 
 class LogicalIdTable:
@@ -131,6 +129,19 @@ def _queryset(text: str, repository: Repository, report: Report) -> list[Replace
     return [QuerysetClusters(tuple(NamedRef(find, ref) for find, ref in databases.items()))]
 
 
+def source_ids(text: str) -> tuple[str, str] | None:
+    """Return the ids of the workspace and the dataflow in the first source of a .pq file that names both; None without
+    one. fabric-cicd's regular expression finds the same, in a time that grows with the fourth power of the text."""
+    start = text.find(_DATAFLOW_SOURCE)
+    workspace = _WORKSPACE_KEY.search(text, start) if start >= 0 else None
+    end = text.find('"', workspace.end()) if workspace else -1
+    dataflow = _DATAFLOW_KEY.search(text, end + 1) if end >= 0 else None
+    last = text.find('"', dataflow.end()) if dataflow else -1
+    if workspace is None or dataflow is None or last < 0:
+        return None
+    return text[workspace.end() : end], text[dataflow.end() : last]
+
+
 def dataflow_source(
     item: Item, texts: dict[Part, str], parameters: Parameters, repository: Repository
 ) -> tuple[Replacement, ...]:
@@ -143,16 +154,17 @@ def dataflow_source(
     if item.type != "Dataflow":
         return found
     for part, text in texts.items():
-        match = _DATAFLOW_SOURCE.search(text) if part.path.endswith(".pq") else None
-        if match is None or not (GUID.fullmatch(match[1]) and GUID.fullmatch(match[2])):
+        ids = source_ids(text) if part.path.endswith(".pq") else None
+        if ids is None or not all(map(GUID.fullmatch, ids)):
             continue
+        workspace_id, dataflow_id = ids
         for entry in parameters.finds:
             source = entry.value
-            if entry.find != match[2] or not isinstance(source, Ref) or source.kind is not Kind.ITEM:
+            if entry.find != dataflow_id or not isinstance(source, Ref) or source.kind is not Kind.ITEM:
                 continue
             is_dataflow = source.type == "Dataflow" and source.attribute == "id" and not source.workspace
             if is_dataflow and repository.find(source.type, source.name) is not None:
-                to_item = FindText(match[2], source, False, entry.place)
-                found = (to_item, FindText(match[1], Plain(ZERO_ID), False, entry.place))
+                to_item = FindText(dataflow_id, source, False, entry.place)
+                found = (to_item, FindText(workspace_id, Plain(ZERO_ID), False, entry.place))
                 break
     return found

@@ -132,7 +132,7 @@ def test_role_of_the_only_group_of_the_identity_is_not_lowered(
 
 
 def test_role_of_a_person_may_be_lowered_without_an_own_role() -> None:
-    """The identity is no member of a person, and without a known identity nothing is refused."""
+    """A person has no members, and without a known identity nothing is refused."""
     rows = [_assigned(PERSON, "User", "Admin")]
     fabric: Any = SimpleNamespace(identity=lambda: OWN, list=lambda *_: iter(rows))
     KIND.allow(fabric, asked(PERSON, "Viewer"), KIND.find(fabric, asked(PERSON, "Viewer")))

@@ -21,7 +21,7 @@ from shared.saga.submission.acceptance import Acceptance
 from shared.steps import KINDS
 from tests.fake_journal import MemoryJournal
 from tests.fakes import FakeClock, MemoryBlobs
-from tests.growth import FACTOR, is_linear
+from tests.growth import STEPS, is_linear, sizes
 
 GUID = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01"
 NASTY = [
@@ -213,18 +213,20 @@ def test_hostile_message_is_answered(made: Callable[[], Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("made", "size"),
+    ("made", "size", "steps"),
     [
-        *(pytest.param(made, size // 16, id=name) for name, (made, size) in GROWING.items()),
-        *(pytest.param(made, size, id=name) for name, (made, size) in BOMBS.items()),
+        *(pytest.param(made, size // 16, STEPS, id=name) for name, (made, size) in GROWING.items()),
+        *(pytest.param(made, size, 1, id=name) for name, (made, size) in BOMBS.items()),
     ],
 )
-def test_hostile_message_takes_time_in_proportion_to_its_size(made: Callable[[int], Any], size: int) -> None:
+def test_hostile_message_takes_time_in_proportion_to_its_size(
+    made: Callable[[int], Any], size: int, steps: int
+) -> None:
     """No message of a moderate size can keep a worker busy for long, and no bomb for longer than its text."""
-    contents = {part: _encoded(made(part)) for part in (size, size * FACTOR)}
+    contents = {part: _encoded(made(part)) for part in sizes(size, steps)}
 
     def work(part: int) -> None:
         clock, blobs = FakeClock(), MemoryBlobs()
         Acceptance(MemoryJournal(clock), blobs, Payloads(blobs), clock, KINDS).accept(contents[part], "message")
 
-    assert is_linear(work, size)
+    assert is_linear(work, size, steps)

@@ -34,7 +34,7 @@ class StepMessage:
     def from_json(cls, data: JsonObject) -> Self:
         """Parse a message. Raises ValueError, KeyError or TypeError if it is not a step message."""
         ordinal = data["ordinal"]
-        if not isinstance(ordinal, int) or not isinstance(data["deployment_id"], str):
+        if isinstance(ordinal, bool) or not isinstance(ordinal, int) or not isinstance(data["deployment_id"], str):
             raise TypeError("deployment_id must be a string and ordinal an integer")
         return cls(data["deployment_id"], ordinal, Direction(data["direction"]))
 

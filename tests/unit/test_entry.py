@@ -127,6 +127,8 @@ def test_entry_command_has_a_requester(requester: Any, shown: str) -> None:
         {**STEP, "ordinal": -1},
         {**STEP, "ordinal": 10**9},
         {**STEP, "ordinal": None},
+        {**STEP, "ordinal": True},
+        {**STEP, "ordinal": 3.0},
         {**STEP, "deployment_id": "a/b"},
         {**STEP, "deployment_id": ""},
         {**STEP, "deployment_id": 7},

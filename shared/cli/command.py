@@ -15,6 +15,7 @@ from shared.cli.render.output import LineOutput, Output, choose, standard_output
 from shared.cli.render.runner import RunnerOutput
 from shared.domain.errors import (
     FabricAuthError,
+    FabricError,
     FabricTransientError,
     IllegalTransitionError,
     InvalidInputError,
@@ -24,6 +25,7 @@ from shared.domain.errors import (
     UnknownVersionError,
     how_many,
 )
+from shared.domain.remedies import remedy
 
 _WHEN_UNAVAILABLE = (
     "  what to do: check that the service is running, that its address is right (AzureWebJobsStorage..., "
@@ -65,6 +67,8 @@ def run(arguments: Sequence[str] | None) -> int:
         code = _code(error, options)
         kind = "unavailable" if code == UNAVAILABLE else type(error).__name__
         hint = f"\n{_WHEN_UNAVAILABLE}" if code == UNAVAILABLE else ""
+        if isinstance(error, FabricError) and code != UNAVAILABLE:
+            hint = f"\n  what to do: {remedy(error)}"
         hint += (
             f"\n  the request was sent; follow it with: {follow_command(options)}"
             if code == CRASHED and _is_sent(options)

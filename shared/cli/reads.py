@@ -96,10 +96,11 @@ def _page_link(app: str, deployment_id: str) -> str:
 
 
 def _list(options: argparse.Namespace, output: Output) -> int:
+    wanted = labels(options)  # a label that is wrong is reported, whether or not storage responds
     journal = connect(options).journal
     target = normal_target(options.target) if options.target else None
     states = [DeploymentState(word) for word in options.state or ()]
-    found = journal.page(options.limit, target=target, states=states, open_only=options.open, labels=labels(options))
+    found = journal.page(options.limit, target=target, states=states, open_only=options.open, labels=wanted)
     heading, *lines = _aligned([_HEADING, *map(_row, found)])
     if not options.json:
         is_filtered = options.target or options.state or options.open or options.label

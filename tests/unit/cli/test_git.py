@@ -82,6 +82,24 @@ def test_git_takes_the_name_of_a_workspace(fabric: Running, place: str) -> None:
     assert "has no role in a workspace of that name. Did you mean 'sales'?" in done.stdout + done.stderr
 
 
+def test_git_that_fabric_refuses_says_what_to_do(fabric: Running, place: str) -> None:
+    """A workspace that is not connected, and one that does not exist."""
+    fabric.call("POST", "/_sim/seed", {"workspaces": [{"displayName": "other", "roleAssignments": [IDENTITY]}]})
+    for workspace, remedy in (
+        ("other", "Connect the workspace with a branch first"),
+        ("11111111-1111-1111-1111-111111111111", "Check the id"),
+    ):
+        done = git(fabric, "status", workspace)
+        assert done.returncode == 2
+        assert f"what to do: {remedy}" in done.stdout + done.stderr
+
+
+def test_wrong_label_is_a_bad_request_also_without_storage() -> None:
+    done = command_line.run("list", "--label", "pr", environment={"PATH": os.environ["PATH"]})
+    assert done.returncode == 2
+    assert "--label: 'pr' must be NAME=VALUE" in done.stdout + done.stderr
+
+
 def test_git_commit_asks_or_needs_yes(fabric: Running, place: str) -> None:
     """Without a terminal it is a bad request; on a terminal, everything but a yes commits nothing."""
     head = push(fabric, {})

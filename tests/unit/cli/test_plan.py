@@ -129,7 +129,7 @@ def test_plan_of_a_folder_reads_below_the_root_and_names_the_excluded_files(tena
     folder.mkdir()
     (folder / ".platform").write_text(json.dumps({"metadata": {"type": "DataPipeline", "displayName": "Load"}}))
     for name in (".schedules", "Thumbs.db"):
-        (folder / name).write_text("{}")
+        (folder / name).write_text('{"schedules": []}')
     load = {"id": "load", "kind": "item", "with": {"workspaceId": WS, "folder": str(folder)}}
     manifest = {"name": "sales", "steps": [MANIFEST["steps"][0], load]}
     refused = plan(tenant, manifest, "--json")

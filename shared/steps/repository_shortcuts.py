@@ -70,11 +70,6 @@ class RepositoryShortcutKind(ShortcutKind):
                 return Snapshot(Resource(SHORTCUT, place, spec["name"], spec["workspaceId"]), row)
         return None
 
-    def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
-        wanted, held = (as_object(each.get("transform")) or {} for each in (spec, found.image))
-        has_other = any(held.get(name) != wanted[name] for name in wanted) or (held and not wanted)
-        return [*super().changes(spec, found), *(["transform"] if has_other else [])]
-
     def details(self, spec: JsonObject, found: Snapshot) -> Details:
         """Return the two destinations."""
         old, new = found.image["target"], spec["target"]

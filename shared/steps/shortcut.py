@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from shared.domain.errors import FabricTransientError, InvalidInputError, Problem
 from shared.domain.fields import Fields, Words
-from shared.domain.json import JsonObject, as_object
+from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
@@ -14,17 +14,17 @@ from shared.steps.kind import (
     WORKSPACE_ID,
     Call,
     IfExists,
-    ResourceKind,
     Snapshot,
     VerificationError,
     check_if_exists,
 )
 from shared.steps.missing import Missing
+from shared.steps.reporting_kind import ReportingKind
 
 TYPE = "Shortcut"
 
 
-class ShortcutKind(ResourceKind):
+class ShortcutKind(ReportingKind):
     """Create a shortcut, or give it another destination. What it points to is never changed or deleted."""
 
     name = "shortcut"
@@ -61,6 +61,13 @@ class ShortcutKind(ResourceKind):
         target = spec.any_object("target", words=Words("Exactly one destination, as Fabric's API expects it.", example))
         if not target or len(target) != 1 or next(iter(target)) not in TARGETS:
             spec.problem("target", f"must have exactly one of: {', '.join(TARGETS)}")
+        spec.any_object(
+            "transform",
+            words=Words(
+                "How Fabric transforms the files, in the form of its API; {} for not at all. Default: as it is.",
+                {"type": "csvToDelta"},
+            ),
+        )
         check_if_exists(spec, self.if_exists)
 
     def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
@@ -68,7 +75,11 @@ class ShortcutKind(ResourceKind):
         return None if shown is None else Snapshot(_resource(spec), shown)
 
     def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
-        return [] if shortcuts.is_same_target(found.image["target"], spec["target"]) else ["target"]
+        is_there = shortcuts.is_same_target(found.image["target"], spec["target"])
+        has_other = "transform" in spec and not shortcuts.is_same_transform(
+            found.image.get("transform"), spec["transform"]
+        )
+        return [*([] if is_there else ["target"]), *(["transform"] if has_other else [])]
 
     def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
         """Refuse to replace a shortcut whose destination no request may name: it could not be restored.
@@ -101,9 +112,23 @@ class ShortcutKind(ResourceKind):
         )
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
-        """Return POST: for an update it replaces, and is refused if somebody deleted the shortcut."""
+        """Return POST: for an update it replaces, and is refused if somebody deleted the shortcut. Fabric would take
+        away a transform that is not sent again."""
         is_update = intent.action is IntentAction.UPDATE
-        return [shortcuts.put_call(*_place(spec), spec["target"], replaces=is_update)]
+        kept = (intent.before or {}).get("transform")
+        transform = spec.get("transform", kept)
+        return [shortcuts.put_call(*_place(spec), spec["target"], replaces=is_update, transform=transform)]
+
+    def check_result(self, spec: JsonObject, answer: JsonObject) -> None:
+        """Raise FabricTransientError if Fabric could not make a shortcut with a transform: the next delivery looks,
+        and tries again a few times."""
+        for each in as_list(answer.get("value")) or []:
+            row = as_object(each) or {}
+            if row.get("status") == "Failed":
+                error = as_object(row.get("error")) or {}
+                what = str(error.get("message") or "Fabric gives no reason")[:500]
+                code = str(error.get("errorCode") or "") or None
+                raise FabricTransientError(what, call="POST shortcuts/bulkCreate", error_code=code, is_outcome=True)
 
     def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
         return _resource(spec)
@@ -120,8 +145,8 @@ class ShortcutKind(ResourceKind):
         found = self.find(fabric, spec)
         if found is None:
             raise VerificationError(f"shortcut '{resource.name}' in {spec['path']} is not shown")
-        if intent.action is not IntentAction.ADOPT and self.changes(spec, found):
-            raise VerificationError(f"shortcut '{resource.name}' in {spec['path']} has another target")
+        if intent.action is not IntentAction.ADOPT and (wrong := self.changes(spec, found)):
+            raise VerificationError(f"shortcut '{resource.name}' in {spec['path']} has another {wrong[0]}")
         return {name: spec[name] for name in self.outputs}
 
     def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:

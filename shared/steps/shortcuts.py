@@ -6,7 +6,7 @@ A shortcut is deleted through these routes only: a DELETE in OneLake's file API 
 from collections.abc import Iterator
 
 from shared.domain.errors import FabricTransientError
-from shared.domain.json import JsonObject, as_object
+from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.ports import Fabric
 from shared.repository.shortcuts import ONE_LAKE, TARGETS
 from shared.steps.kind import Call
@@ -68,6 +68,23 @@ def is_same_target(shown: JsonObject, wanted: JsonObject) -> bool:
     return True
 
 
+def is_same_transform(shown: object, wanted: JsonObject) -> bool:
+    """Return True if a shortcut has the transform that is wanted, or none if that is empty. Members that only Fabric
+    has do not matter."""
+    return _has(shown, wanted) if wanted else not as_object(shown)
+
+
+def _has(shown: object, wanted: object) -> bool:
+    members, rows = as_object(wanted), as_list(wanted)
+    if members is not None:
+        held = as_object(shown)
+        return held is not None and all(_has(held.get(name), value) for name, value in members.items())
+    if rows is not None:
+        found = as_list(shown)
+        return found is not None and len(found) == len(rows) and all(map(_has, found, rows))
+    return shown == wanted
+
+
 def _plain(value: object) -> object:
     return "" if value is None else value.strip("/").lower() if isinstance(value, str) else value
 
@@ -82,12 +99,17 @@ def put_call(
     replaces: bool = False,
     transform: JsonObject | None = None,
 ) -> Call:
-    """Return the call that creates a shortcut, or with `replaces` gives an existing one another destination."""
+    """Return the call that creates a shortcut, or with `replaces` gives an existing one another destination.
+
+    Only the call for many takes a transform. It is an operation, whose result says what became of the shortcut; so in a
+    compensation a look shows whether it is still needed. Source: published OpenAPI, CreateShortcutWithTransformRequest.
+    """
+    query, at = _REPLACE if replaces else _CREATE, _collection(workspace_id, item_id)
     body: JsonObject = {"path": path.strip("/"), "name": name, "target": target}
-    if transform:
-        body["transform"] = transform
-    query = _REPLACE if replaces else _CREATE
-    return Call("POST", _collection(workspace_id, item_id), "shortcut", body, query)
+    if not transform:
+        return Call("POST", at, "shortcut", body, query)
+    many: JsonObject = {"createShortcutRequests": [{**body, "transform": transform}]}
+    return Call("POST", f"{at}/bulkCreate", "bulkCreate shortcuts", many, query, is_looked_for=True)
 
 
 def delete_call(workspace_id: str, item_id: str, path: str, name: str) -> Call:

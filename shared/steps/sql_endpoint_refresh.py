@@ -93,6 +93,7 @@ class SqlEndpointKind(ResourceKind):
     outputs = frozenset({"sqlEndpointId", "sqlEndpointConnectionString", "displayName", "workspaceId"})
     tracks = ""
     tracked_fields: Mapping[str, str] = {}
+    idle = "the SQL endpoint is available"
 
     def check(self, spec: Fields) -> None:
         spec.guid("workspaceId", required=True)
@@ -166,7 +167,10 @@ class MetadataRefreshKind(SqlEndpointKind, ReportingKind):
 
     def details(self, spec: JsonObject, found: Snapshot) -> Details:
         """Say that a rollback has nothing to restore."""
-        return Details(restorable="exact")
+        return Details(restorable="exact", will="refreshes the SQL endpoint")
+
+    def did(self, spec: JsonObject, intent: Intent) -> str:
+        return "refreshed the SQL endpoint"
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
         path = f"/workspaces/{spec['workspaceId']}/sqlEndpoints/{spec['sqlEndpointId']}/refreshMetadata"

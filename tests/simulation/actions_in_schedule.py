@@ -57,7 +57,8 @@ class ActionsInSchedule:
         if self.chance.random() < 0.3:
             self._put_by_hand(self.chance.choice(_LINKS))
         targets = dict.fromkeys(names, "raw_lake")
-        clean = repositories.lakehouse(self.world.blobs, "clean_lake", targets)
+        transform = self.data.choice(({"type": "csvToDelta"}, None))
+        clean = repositories.lakehouse(self.world.blobs, "clean_lake", targets, transform)
         return [clean, repositories.lakehouse(self.world.blobs, "raw_lake", {})]
 
     def scheduled(self, pipeline: dict[str, Any]) -> dict[str, Any]:

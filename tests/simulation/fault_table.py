@@ -468,7 +468,8 @@ def put_shortcut(world: World, path: str = "Files") -> None:
     for workspace in world.model.store.workspaces.values():
         item = next(iter(workspace.items.values()))
         place = {"workspaceId": workspace.id, "itemId": item.id, "path": "Files"}
-        old = {"name": "link", "path": path, "target": {"type": "OneLake", "oneLake": place}}
+        old: dict[str, Any] = {"name": "link", "path": path, "target": {"type": "OneLake", "oneLake": place}}
+        old["transform"] = {"type": "csvToDelta", "properties": {"delimiter": ","}}
         item.part(OneLakePaths).shortcuts[(path, "link")] = old
 
 
@@ -580,8 +581,8 @@ def outcome(world: World) -> Outcome:
         if c["method"] == "POST"
         and c["effect"]
         and not re.search(
-            r"Definition|Capacity|Domain|Tags|/(move|publish|refreshMetadata|shortcuts|schedules|bindConnection|initializeConnection|"
-            r"updateFromGit)$",
+            r"Definition|Capacity|Domain|Tags|/(move|publish|refreshMetadata|bulkCreate|shortcuts|schedules|"
+            r"bindConnection|initializeConnection|updateFromGit)$",
             c["path"],
         )
     )

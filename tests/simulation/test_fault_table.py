@@ -54,6 +54,7 @@ def test_fault_table_covers_every_call() -> None:
         *("GET connections/*", "GET workspaces/*/items/*/connections"),
         "POST workspaces/*/semanticModels/*/bindConnection",
         *("GET workspaces/*/items/*/shortcuts", "POST workspaces/*/items/*/shortcuts"),
+        "POST workspaces/*/items/*/shortcuts/bulkCreate",
         *(f"DELETE workspaces/*/items/*/shortcuts/Files/{name}" for name in ("link", "new", "gone")),
         *("POST workspaces/*/assignToDomain", "POST workspaces/*/unassignFromDomain"),
         *("GET workspaces/*/spark/settings", "PATCH workspaces/*/spark/settings"),

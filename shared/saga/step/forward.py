@@ -290,6 +290,7 @@ def _poll(d: Delivery) -> Attempt:
         answer = d.fabric.result(operation.id, operation.location) if status.has_result else None
     except FabricNotFoundError:
         answer = None  # forgotten meanwhile: what it made is found by looking
+    results.check(d, spec, answer)
     if answer is not None and "id" in answer:
         return _verify(d, spec, d.kind.created(spec, answer), intent)
     return _found_by_marker(d, spec, intent, operation)

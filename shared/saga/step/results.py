@@ -1,4 +1,4 @@
-"""The results of updates whose result alone says whether they had their effect (steps/reporting_kind.py)."""
+"""The results of calls whose result alone says whether they had their effect (steps/reporting_kind.py)."""
 
 from shared.domain.errors import FabricNotFoundError
 from shared.domain.json import JsonObject
@@ -9,7 +9,7 @@ from shared.steps.reporting_kind import ReportingKind
 
 
 def check(d: Delivery, spec: JsonObject, answer: JsonObject | None) -> None:
-    """Check the response to a call of an update, if its kind reads it. Raises FabricError."""
+    """Check the response to a call, or the result of its operation, if its kind reads it. Raises FabricError."""
     if isinstance(d.kind, ReportingKind):
         d.kind.check_result(spec, answer or {})
 

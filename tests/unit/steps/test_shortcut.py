@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from local.fabric_simulator.shortcuts import OneLakePaths
+from shared.domain.errors import FabricTransientError
 from shared.domain.records import Intent
 from shared.domain.states import IntentAction
 from shared.steps import STEPS
+from shared.steps.shortcut import ShortcutKind
 from tests.unit.steps.tenant import MARKER, OTHER, PERSON, Tenant, problems
 
 KIND = STEPS["shortcut"]
@@ -97,3 +99,58 @@ def test_bad_shortcut_is_a_problem(changes: dict[str, Any], where: str) -> None:
 def test_shortcut_may_have_dots_in_its_names() -> None:
     more = {"path": "Files/.hidden/..x/a..b", "name": "orders.v2"}
     assert not problems(KIND, {"workspaceId": PERSON, "itemId": OTHER, "target": {"oneLake": {}}, **more})
+
+
+CSV: dict[str, Any] = {"type": "csvToDelta", "properties": {"delimiter": ",", "skipFilesWithErrors": True}}
+
+
+def test_update_keeps_the_transform_that_the_manifest_does_not_name() -> None:
+    """Fabric takes one away that the request does not name again."""
+    t = Tenant()
+    spec, held = made(t)
+    t.create(KIND, {**spec, "target": {"oneLake": {**spec["target"]["oneLake"], "path": "Files"}}, "transform": CSV})
+    assert held.shortcuts[("Files", "link")]["transform"] == CSV
+    found, intent = t.image(KIND, spec)
+    assert KIND.changes(spec, found) == ["target"]
+    t.send(KIND.apply(spec, intent))
+    assert held.shortcuts[("Files", "link")]["transform"] == CSV
+
+
+@pytest.mark.parametrize("new", [{"type": "csvToDelta", "properties": {"delimiter": ";"}}, {}])
+def test_transform_is_set_and_restored(new: dict[str, Any]) -> None:
+    """An empty one takes it away."""
+    t = Tenant()
+    spec, held = made(t)
+    resource = t.create(KIND, {**spec, "transform": CSV})
+    changed = {**spec, "transform": new}
+    found, intent = t.image(KIND, changed)
+    assert KIND.changes(changed, found) == ["transform"]
+    t.send(KIND.apply(changed, intent))
+    assert held.shortcuts[("Files", "link")].get("transform", {}) == new
+    t.compensate(KIND, changed, intent, resource)
+    assert held.shortcuts[("Files", "link")]["transform"] == CSV
+
+
+@pytest.mark.parametrize("name", ["shortcut", "repository_shortcut"])
+def test_members_that_fabric_adds_to_a_transform_change_nothing(name: str) -> None:
+    """One that is wanted and has another value does."""
+    kind, shown = STEPS[name], {**CSV, "includeSubfolders": False, "properties": {**CSV["properties"], "more": 1}}
+    t = Tenant()
+    spec, held = made(t)
+    t.create(KIND, {**spec, "transform": shown})
+    plain = {**spec, "path": "Files"}
+    for wanted, changes in ((CSV, []), ({**CSV, "type": "parquet"}, ["transform"])):
+        found = kind.find(t.fabric, plain)
+        assert found is not None
+        assert kind.changes({**plain, "transform": wanted}, found) == changes
+    assert len(held.shortcuts) == 1
+
+
+def test_shortcut_with_a_transform_that_fabric_could_not_make_is_an_error() -> None:
+    """The operation itself has succeeded: only its result says what became of the shortcut."""
+    kind = ShortcutKind()
+    error = {"errorCode": "EntityNotFound", "message": "the target is not there"}
+    with pytest.raises(FabricTransientError, match="the target is not there"):
+        kind.check_result({}, {"value": [{"status": "Succeeded"}, {"status": "Failed", "error": error}]})
+    kind.check_result({}, {"value": [{"status": "Succeeded"}]})
+    kind.check_result({}, {"name": "link", "path": "Files"})

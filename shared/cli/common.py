@@ -38,6 +38,11 @@ def add_manifest(parser: argparse.ArgumentParser) -> None:
     text = "deploy what this configuration of fabric-cicd describes, in place of a manifest"
     complete(parser.add_argument("--fabric-cicd", metavar="CONFIG", help=text), shtab.FILE)
     parser.add_argument("--environment", default="", help="with --fabric-cicd: the environment, as in its files")
+    text = (
+        "with --fabric-cicd: values that replace those of CONFIG, as its config_override does: a YAML or JSON file, "
+        "or a mapping like {core: {workspace_id: ...}}"
+    )
+    complete(parser.add_argument(fabric_cicd.OVERRIDE, metavar="FILE", help=text), shtab.FILE)
     text = "the folder that contains all files that the manifest names (default: the manifest's own folder)"
     complete(parser.add_argument("--root", metavar="FOLDER", help=text), shtab.DIRECTORY)
 
@@ -50,12 +55,16 @@ def read_manifest(options: argparse.Namespace, output: Output) -> tuple[str, Pat
     if not options.fabric_cicd:
         if options.environment:
             raise _wrong("--environment", "is used only with --fabric-cicd; write `environment` into the manifest")
+        if options.config_override is not None:
+            raise _wrong(
+                fabric_cicd.OVERRIDE, "is used only with --fabric-cicd; inputs of a manifest are set with --set"
+            )
         if options.manifest is None:
             raise _wrong("MANIFEST", "is missing: give a file, - for standard input, or --fabric-cicd CONFIG")
         return pack.read_text(options.manifest)
     if options.manifest is not None:
         raise _wrong("--fabric-cicd", "cannot be combined with a manifest; give one of the two")
-    made = fabric_cicd.manifest_of(options.fabric_cicd, options.environment)
+    made = fabric_cicd.manifest_of(options.fabric_cicd, options.environment, options.config_override)
     for warning in made.warnings:
         _warn(output, warning)
     options.root = options.root or str(made.root)

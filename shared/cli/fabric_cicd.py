@@ -9,11 +9,12 @@ from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.json import JsonObject
 from shared.domain.text import utf8
 from shared.repository import config, files
-from shared.repository.config import Config
+from shared.repository.config import Config, Override
 from shared.repository.files import RefusedError, shown
 from shared.repository.parameter_model import NO_ENVIRONMENT
 from shared.repository.parameters import PARAMETER_FILE
 
+OVERRIDE = "--config-override"
 _MAX_BYTES = 4 * 1024 * 1024
 _SHORTCUTS = "enable_shortcut_publish"
 """The feature without which fabric-cicd makes no shortcuts."""
@@ -31,17 +32,13 @@ class Generated:
     warnings: tuple[Problem, ...]
 
 
-def manifest_of(path: str, environment: str) -> Generated:
-    """Return the manifest of a configuration for one environment. Raises InvalidInputError with file and line."""
+def manifest_of(path: str, environment: str, override: str | None = None) -> Generated:
+    """Return the manifest of a configuration for one environment. `override` is a file of values that replace those of
+    the configuration, or these values themselves. Raises InvalidInputError with file and line."""
     file = Path(path)
-    try:
-        text = utf8(files.read_named(file, shown(path), _MAX_BYTES))
-    except RefusedError as error:
-        raise InvalidInputError([Problem("--fabric-cicd", str(error))]) from None
-    except InvalidInputError as error:
-        raise InvalidInputError([Problem(path, error.problems[0].message)]) from None
+    text = _read(path, "--fabric-cicd")
     problems = Problems()
-    found = config.load(text, path, environment or NO_ENVIRONMENT, problems)
+    found = config.load(text, path, environment or NO_ENVIRONMENT, problems, _override(override))
     if found is None:
         raise InvalidInputError(problems)
     if found.publish_skip:
@@ -64,6 +61,22 @@ def manifest_of(path: str, environment: str) -> Generated:
         what = "items that are no longer in the repository are kept; a manifest with `orphans: delete` deletes them"
         warnings.append(Problem(f"{path}, unpublish", what))
     return Generated(_manifest(found, repository, folder, environment), folder, root, tuple(warnings))
+
+
+def _override(given: str | None) -> Override | None:
+    """Return the values that replace those of the configuration: a text that begins with a brace is not a file."""
+    if given is None:
+        return None
+    return Override(given, OVERRIDE) if given.lstrip().startswith("{") else Override(_read(given, OVERRIDE), given)
+
+
+def _read(path: str, option: str) -> str:
+    try:
+        return utf8(files.read_named(Path(path), shown(path), _MAX_BYTES))
+    except RefusedError as error:
+        raise InvalidInputError([Problem(option, str(error))]) from None
+    except InvalidInputError as error:
+        raise InvalidInputError([Problem(path, error.problems[0].message)]) from None
 
 
 def _missing(found: Config, repository: Path, folder: Path) -> Iterator[Problem]:

@@ -10,21 +10,12 @@ from dataclasses import dataclass, field
 from shared.domain.errors import Problem, Problems
 from shared.domain.fields import GUID
 from shared.repository import marked
+from shared.repository.config_override import SECTIONS, overridden
 from shared.repository.item_types import ITEM_TYPES
 from shared.repository.marked import Marked
 from shared.repository.parameter_model import NO_ENVIRONMENT
 from shared.repository.selection import Selection
 
-_SECTIONS = {
-    "core": ("workspace_id", "workspace", "repository_directory", "item_types_in_scope", "parameter"),
-    "publish": (
-        *("exclude_regex", "folder_exclude_regex", "folder_path_to_include", "items_to_include"),
-        *("shortcut_exclude_regex", "skip"),
-    ),
-    "unpublish": ("exclude_regex", "items_to_include", "skip"),
-    "features": (),
-    "constants": (),
-}
 _OTHERWISE = {
     "disable_workspace_folder_publish": "items are deployed into the folders of their directories",
     "continue_on_shortcut_failure": "a shortcut that cannot be made fails the deployment, and all is rolled back",
@@ -66,8 +57,17 @@ class Config:
     warnings: tuple[Problem, ...] = field(default=())
 
 
-def load(text: str, file: str, environment: str, problems: Problems) -> Config | None:
-    """Return the configuration; None if there is a problem, each of which is appended with its file and line."""
+@dataclass(frozen=True)
+class Override:
+    """The text of a `config_override`, and the name that problems give it."""
+
+    text: str
+    file: str
+
+
+def load(text: str, file: str, environment: str, problems: Problems, override: Override | None = None) -> Config | None:
+    """Return the configuration with the values of the override; None if there is a problem, each of which is appended
+    with its file and line."""
     before = len(problems)
     root = marked.load(text, file, problems, is_lenient=True)
     if root is None:
@@ -75,6 +75,9 @@ def load(text: str, file: str, environment: str, problems: Problems) -> Config |
     if root.members is None:
         problems.append(Problem(root.place, f"must be a mapping with the section core, and is {root.what}"))
         return None
+    more = marked.load(override.text, override.file, problems, is_lenient=True) if override is not None else None
+    if more is not None:
+        root = overridden(root, more, environment, problems)
     found = _Reader(root, environment, problems).config()
     return None if len(problems) > before else found
 
@@ -88,8 +91,8 @@ class _Reader:
 
     def config(self) -> Config:
         for name, section in self._sections.items():
-            self._check_keys(section, _SECTIONS[name], name)
-        self._check_keys(self._root, tuple(_SECTIONS), "the configuration")
+            self._check_keys(section, SECTIONS[name], name)
+        self._check_keys(self._root, tuple(SECTIONS), "the configuration")
         workspace_id = self._text("core", "workspace_id", self._check_guid)
         workspace = self._text("core", "workspace")
         core = self._sections["core"]
@@ -152,7 +155,7 @@ class _Reader:
             if key in known:
                 continue
             place = section.keys[key]
-            if key in _SECTIONS["publish"]:
+            if key in SECTIONS["publish"]:
                 self._bad(place, f"{key} belongs to the section publish, not to {name}")
             else:
                 what = f"{key[:64]!r} is not a key of {name} and has no effect; those are {', '.join(known)}"

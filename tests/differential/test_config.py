@@ -1,14 +1,18 @@
 """Configurations of fabric-cicd beside fabric-cicd 1.4.0: the same verdict, and the same settings if it accepts."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from fabric_cicd._common import _config_utils  # pyright: ignore[reportMissingTypeStubs] - the package has no types
+from hypothesis import event, given
+from hypothesis import strategies as st
 
 from shared.domain.errors import Problems
 from shared.repository import config, scan
-from shared.repository.config import Config
+from shared.repository.config import Config, Override
 from tests.differential.all_types import write
 
 WORKSPACE = "5f1a2b3c-0000-4000-8000-000000000001"
@@ -70,10 +74,60 @@ REFUSED = {
 }
 
 
-def theirs(file: Path, environment: str) -> dict[str, Any] | None:
+OTHER = "5f1a2b3c-0000-4000-8000-000000000002"
+BY_ENVIRONMENT = "core: {workspace: {DEV: Dev, PROD: Prod}, repository_directory: {PROD: no, DEV: ws}}\n"
+NAMED = "core: {workspace: Sales, repository_directory: ws}\n"
+OVERRIDES = {
+    "nothing": (CORE, "{}"),
+    "workspace": (CORE, f"core: {{workspace_id: {OTHER}}}"),
+    "workspace beside its name": (NAMED, f"core: {{workspace_id: {OTHER}}}"),
+    "name beside its workspace": (CORE, "core: {workspace: Other}"),
+    "environment in a mapping": (BY_ENVIRONMENT, "core: {repository_directory: {PROD: ws, DEV: no}}"),
+    "value in place of a mapping": (BY_ENVIRONMENT, "core: {repository_directory: ws, workspace: Sales}"),
+    "mapping in place of a value": (CORE, f"core: {{workspace_id: {{PROD: {OTHER}, DEV: x}}}}"),
+    "mapping of others": (
+        CORE + "  item_types_in_scope: {PROD: [Report]}\n",
+        "core: {item_types_in_scope: {DEV: [Map]}}",
+    ),
+    "added keys": (CORE, "core: {parameter: ws/parameter.yml, item_types_in_scope: [Notebook]}"),
+    "added sections": (CORE, "publish: {exclude_regex: ^a, skip: {PROD: true}}\nunpublish: {skip: true}"),
+    "skip": (CORE + "publish: {skip: {PROD: true, DEV: true}}\n", "publish: {skip: {PROD: false}}"),
+    "folders": (
+        CORE + "publish: {folder_exclude_regex: {PROD: ^/a}}\n",
+        "publish: {folder_exclude_regex: {DEV: ^/b}, folder_path_to_include: [/c]}",
+    ),
+    "features": (CORE + "features: {PROD: [a], DEV: [b]}\n", "features: [enable_shortcut_publish]"),
+    "constants": (CORE + "constants: {A: 1}\n", "constants: {BULK_ITEM_COUNT_LIMIT: 5}"),
+    "mended": (NAMED.replace("Sales", "5"), "core: {workspace: Sales}"),
+}
+REFUSED_OVERRIDES = {
+    "section": (CORE, "pubish: {skip: true}"),
+    "type of a section": (CORE, "publish: [skip]"),
+    "empty section": (CORE, "publish:"),
+    "number for features": (CORE, "features: 5"),
+    "text for features": (CORE, "features: a"),
+    "no features": (CORE + "features: [a]\n", "features: []"),
+    "list of constants": (CORE, "constants: [a]"),
+    "key": (CORE, "publish: {skp: true}"),
+    "key of another section": (CORE, "unpublish: {folder_exclude_regex: a}"),
+    "no core": ("publish: {}\n", CORE),
+    "core without a mapping": ("core:\n", CORE),
+    "added directory": (f"core: {{workspace_id: {WORKSPACE}}}\n", "core: {repository_directory: ws}"),
+    "added workspace": ("core: {repository_directory: ws}\n", f"core: {{workspace_id: {WORKSPACE}}}"),
+    "required for another environment": (CORE, "core: {repository_directory: {DEV: ws}}"),
+    "bad value": (CORE, "core: {workspace_id: x}"),
+    "bad value for the environment": (BY_ENVIRONMENT, "core: {repository_directory: {PROD: ''}}"),
+    "value that is left": (BY_ENVIRONMENT.replace("DEV: ws", "DEV: ''"), "core: {repository_directory: {PROD: ws}}"),
+    "both folders": (CORE + "publish: {folder_path_to_include: [/a]}\n", "publish: {folder_exclude_regex: b}"),
+    "empty value": (CORE, "core: {parameter: null}"),
+    "list": (CORE, "[core]"),
+}
+
+
+def theirs(file: Path, environment: str, override: str = "{}") -> dict[str, Any] | None:
     """Return the settings that fabric-cicd reads; None if it refuses the configuration."""
     try:
-        found = _config_utils.load_config_file(str(file), environment)
+        found = _config_utils.load_config_file(str(file), environment, yaml.safe_load(override))
     except Exception:
         return None
     return {
@@ -83,10 +137,11 @@ def theirs(file: Path, environment: str) -> dict[str, Any] | None:
     }
 
 
-def ours(file: Path, environment: str) -> tuple[Config | None, list[str]]:
+def ours(file: Path, environment: str, override: str | None = None) -> tuple[Config | None, list[str]]:
     """Return the configuration as the command line reads it, with the paths that it names."""
     problems = Problems()
-    found = config.load(file.read_text(), "config.yml", environment, problems)
+    more = None if override is None else Override(override, "override.yml")
+    found = config.load(file.read_text(), "config.yml", environment, problems, more)
     if found is not None:
         for path, is_directory in ((found.repository_directory, True), (found.parameter, False)):
             try:
@@ -154,6 +209,83 @@ def test_configuration_is_refused_as_by_fabric_cicd(tmp_path: Path, text: str) -
     assert found is None
     assert problems != []
     assert theirs(file, "PROD") is None
+
+
+@pytest.mark.parametrize(("text", "override"), OVERRIDES.values(), ids=OVERRIDES.keys())
+def test_override_is_merged_as_by_fabric_cicd(tmp_path: Path, text: str, override: str) -> None:
+    file = written(tmp_path, text)
+    expected = theirs(file, "PROD", override)
+    found, problems = ours(file, "PROD", override)
+    assert expected is not None
+    assert problems == []
+    assert found is not None
+    own = as_settings(found, file)
+    assert {name: plain(rows) for name, rows in own.items()} == {name: plain(rows) for name, rows in expected.items()}
+
+
+@pytest.mark.parametrize(("text", "override"), REFUSED_OVERRIDES.values(), ids=REFUSED_OVERRIDES.keys())
+def test_override_is_refused_as_by_fabric_cicd(tmp_path: Path, text: str, override: str) -> None:
+    file = written(tmp_path, text)
+    found, problems = ours(file, "PROD", override)
+    assert found is None
+    assert problems != []
+    assert theirs(file, "PROD", override) is None
+
+
+def values(*plain: Any, wrong: Any = None) -> st.SearchStrategy[Any]:
+    """Return the values of a field: plain ones, mappings of environments to them, and seldom a wrong one."""
+    chosen, seldom = st.sampled_from(plain), st.integers(0, 15).map(lambda number: number == 0)
+    by_environment = st.fixed_dictionaries({"PROD": chosen}, optional={"DEV": chosen, "prod": chosen})
+    right = chosen | by_environment
+    others = st.just(wrong) | st.dictionaries(st.sampled_from(["PROD", "DEV"]), st.just(wrong) | chosen, max_size=2)
+    return seldom.flatmap(lambda is_wrong: others if is_wrong else right)
+
+
+_FIELDS = {
+    "core": {
+        "workspace_id": values(WORKSPACE, OTHER, wrong="x"),
+        "workspace": values("Sales", "Other", wrong=""),
+        "repository_directory": values("ws", "./ws", wrong="no"),
+        "item_types_in_scope": values(["Notebook"], ["Report", "Map"], wrong=[]),
+        "parameter": values("ws/parameter.yml", wrong="no.yml"),
+    },
+    "publish": {
+        "exclude_regex": values("^a", wrong="("),
+        "skip": values(True, False, wrong=1),
+        "items_to_include": values(["a.Map"], wrong="a"),
+    },
+    "unpublish": {
+        "skip": values(True, False),
+        "exclude_regex": values("b", wrong=5),
+        "items_to_include": values(["b.Map"], wrong=[5]),
+    },
+}
+_SECTIONS = {
+    **{name: st.fixed_dictionaries({}, optional=fields) for name, fields in _FIELDS.items()},
+    "features": values(["a"], ["b", "c"], wrong=[]),
+    "constants": st.just({"BULK_ITEM_COUNT_LIMIT": 5}),
+}
+_OPTIONAL = {name: each for name, each in _FIELDS["core"].items() if name in ("workspace", "parameter")}
+_CORE = st.fixed_dictionaries(
+    {"workspace_id": values(WORKSPACE, wrong="x"), "repository_directory": values("ws")}, optional=_OPTIONAL
+)
+CONFIGS = st.fixed_dictionaries({"core": _CORE}, optional={n: each for n, each in _SECTIONS.items() if n != "core"})
+ANY_OVERRIDES = st.fixed_dictionaries({}, optional=_SECTIONS)
+
+
+@given(CONFIGS, ANY_OVERRIDES)
+def test_generated_override_has_the_verdict_and_settings_of_fabric_cicd(
+    written_config: dict[str, Any], override: dict[str, Any]
+) -> None:
+    text = yaml.safe_dump(override)
+    with tempfile.TemporaryDirectory() as directory:
+        file = written(Path(directory), yaml.safe_dump(written_config))
+        expected, (found, problems) = theirs(file, "PROD", text), ours(file, "PROD", text)
+        event("refused" if expected is None else "accepted")
+        assert (found is None) == (expected is None), problems
+        if found is not None and expected is not None:
+            own = as_settings(found, file)
+            assert {name: plain(rows) for name, rows in own.items()} == {n: plain(r) for n, r in expected.items()}
 
 
 def test_mapping_needs_an_environment_as_in_fabric_cicd(tmp_path: Path) -> None:

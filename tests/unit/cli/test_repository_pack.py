@@ -260,6 +260,32 @@ DAY = {
 }
 
 
+def test_override_of_a_config_is_a_file_or_the_values_themselves(folder: Path) -> None:
+    """Its paths are relative to the configuration, as those of the configuration itself."""
+    (folder / "config.yml").write_text(f"core: {{workspace_id: {GUID}, repository_directory: none}}\n")
+    override = "{core: {repository_directory: workspace, item_types_in_scope: [Lakehouse]}}"
+    (folder / "over").mkdir()
+    (folder / "over/values.yml").write_text(override)
+    for given in (override, str(folder / "over/values.yml")):
+        spec = fabric_cicd.manifest_of(str(folder / "config.yml"), "", given).manifest["steps"][0]["with"]
+        assert (spec["path"], spec["itemTypes"]) == ("workspace", ["Lakehouse"])
+
+
+@pytest.mark.parametrize(
+    ("override", "place"),
+    [
+        ("{core: {workspace_id: x}}", "--config-override:1"),
+        ("missing.yml", "--config-override"),
+        ("core: {}", "--config-override"),
+    ],
+)
+def test_override_that_is_wrong_is_a_problem_with_its_place(folder: Path, override: str, place: str) -> None:
+    (folder / "config.yml").write_text(f"core: {{workspace_id: {GUID}, repository_directory: workspace}}\n")
+    with pytest.raises(InvalidInputError) as caught:
+        fabric_cicd.manifest_of(str(folder / "config.yml"), "", override)
+    assert [problem.path for problem in caught.value.problems] == [place]
+
+
 def put_schedules(folder: Path, content: str) -> None:
     """Put schedules beside a pipeline of the example."""
     (folder / "workspace/Ingest/Nightly.DataPipeline/.schedules").write_text(content)

@@ -4,7 +4,7 @@ import pytest
 
 from shared.domain.errors import Problems
 from shared.repository import config
-from shared.repository.config import Config
+from shared.repository.config import Config, Override
 from shared.repository.model import Item, Repository
 from shared.repository.selection import Selection, folders_of, selected
 
@@ -93,6 +93,35 @@ def test_problem_has_its_file_and_line(text: str, expected_text: str) -> None:
     found, problems = loaded(text)
     assert found is None
     assert any(expected_text in each for each in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("override", "expected_text"),
+    [
+        ("cor: {}", "over.yml:1: 'cor' is not a section"),
+        ("core: []", "over.yml:1: core must be a mapping, and is a list"),
+        ("features: x", "over.yml:1: features must be a list or a mapping, and is a text"),
+        ("publish:\n  skip: false\n  skp: true", "over.yml:3: 'skp' is not a key of publish"),
+        ("core:\n  workspace_id: x", "over.yml:2: workspace_id 'x' is not a GUID"),
+        ("core:\n  item_types_in_scope:\n  - Note", "over.yml:3: 'Note' is not an item type"),
+        ("core:\n  repository_directory: {DEV: x}", "over.yml:2: repository_directory has no value for PROD"),
+        ("- core", "over.yml:1: must be a mapping of sections, and is a list"),
+        ("core: [", "over.yml:1: is not valid YAML"),
+    ],
+)
+def test_problem_of_an_override_has_its_own_file_and_line(override: str, expected_text: str) -> None:
+    problems = Problems()
+    assert config.load(MINIMAL, "config.yml", "PROD", problems, Override(override, "over.yml")) is None
+    assert [str(each) for each in problems if expected_text in str(each)], problems
+
+
+def test_override_cannot_add_what_the_configuration_must_have() -> None:
+    """As in fabric-cicd, so that a configuration is complete without it."""
+    problems = Problems()
+    override = Override(MINIMAL, "over.yml")
+    assert config.load("core: {item_types_in_scope: [Map]}", "config.yml", "PROD", problems, override) is None
+    places = [each.path for each in problems if "an override cannot add" in each.message]
+    assert places == ["over.yml:2", "over.yml:3"]
 
 
 def test_mapping_without_an_environment_is_a_problem() -> None:

@@ -43,6 +43,7 @@ _SIGNS = {
     Action.UPDATE: "~",
     Action.RENAME: "~",
     Action.MOVE: "~",
+    Action.DRIFT: "~",
     Action.UNCHANGED: "=",
     Action.ADOPT: ">",
     Action.BLOCKED: "!",
@@ -53,13 +54,14 @@ _WORDS = {
     Action.UPDATE: "to update",
     Action.RENAME: "to rename",
     Action.MOVE: "to move",
+    Action.DRIFT: "drifted",
     Action.UNCHANGED: "unchanged",
     Action.ADOPT: "to adopt",
     Action.BLOCKED: "blocked",
 }
-_ONLY_IF_ANY = (Action.RUN, Action.RENAME, Action.MOVE)
-"""Most manifests run no job, and only items of a repository are renamed or moved, so the sum names these only if there
-are any."""
+_ONLY_IF_ANY = (Action.RUN, Action.RENAME, Action.MOVE, Action.DRIFT)
+"""Most manifests run no job, and only items of a repository are renamed, moved or drift, so the sum names these only if
+there are any."""
 
 
 def add_commands(add: Add) -> None:

@@ -8,7 +8,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -53,10 +53,16 @@ def comparable(item_type: str, parts: Mapping[str, bytes]) -> dict[str, bytes]:
     }
 
 
-def digest(item_type: str, parts: Mapping[str, bytes]) -> str:
-    """Return a hash (hex) of a definition that stays the same when Fabric only writes it in another way."""
+def digest(item_type: str, parts: Mapping[str, bytes], sent: Collection[str] | None = None) -> str:
+    """Return a hash (hex) of a definition that stays the same when Fabric only writes it in another way.
+
+    `sent` are the parts that were sent, if Fabric may have added others.
+    """
+    added = _ADDED.get(item_type, frozenset()) if sent is not None else frozenset[str]()
     found = hashlib.sha256()
     for path, content in comparable(item_type, parts).items():
+        if path in added and path not in (sent or ()):
+            continue
         found.update(f"{path}\0{len(content)}\0".encode())
         found.update(content)
     return found.hexdigest()

@@ -70,7 +70,7 @@ class Recalled:
     read: Callable[[str], bytes] = nothing_stored
 
     def of_item(self, workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
-        """Return the id of an item, what was sent, and if a deployment created it."""
+        """Return the id of an item, what was sent, what Fabric showed then, and if a deployment created it."""
         if self.notes is None:
             return None
         item_type, _, name = key.partition("/")
@@ -79,7 +79,10 @@ class Recalled:
             note = self.notes.get(workspace_id, identity)
         else:
             note = _read_by(self.notes).of_workspace(self.notes, workspace_id, self.later_than, self.now).get(identity)
-        return None if note is None else {"id": note.item_id, "sent": note.sent, "isOwn": note.is_own}
+        if note is None:
+            return None
+        seen = {"seen": note.seen} if note.seen else {}
+        return {"id": note.item_id, "sent": note.sent, "isOwn": note.is_own, **seen}
 
     def ids(self, workspace_id: str, later_than: datetime) -> list[str]:
         """Return the ids of all items that the notes of a workspace name, in the same order for all who ask; the notes
@@ -174,10 +177,12 @@ def _write(notes: DeployedItems, header: DeploymentRecord, rows: list[StepRecord
             source=source_of(header.target, row.step_id),
             deployment_id=header.deployment_id,
             accepted_at=header.accepted_at,
+            seen=outputs.get("seen"),
         )
         shell = found.get((note.workspace_id, note.identity))
         if shell is not None:  # the two steps of one item
-            note = replace(note, sent=note.sent or shell.sent, is_own=note.is_own or shell.is_own)
+            own = {"sent": note.sent or shell.sent, "is_own": note.is_own or shell.is_own}
+            note = replace(note, **own, seen=note.seen or shell.seen)
         found[(note.workspace_id, note.identity)] = note
     for workspace_id in {workspace_id for workspace_id, _ in found}:
         stored = {note.identity: note for note in notes.of_workspace(workspace_id)}

@@ -33,7 +33,7 @@ _MAX_TARGETS, _MAX_ITEMS = 50, 10
 """Targets that drifted and items of each, as many as the signal names if it has room for them."""
 ROOM_CHARACTERS = 26_000
 """Room for them, as JSON: the signal is one string of Azure Tables, of 32 768 characters."""
-_DRIFT = frozenset({Action.CREATE, Action.UPDATE, Action.RENAME, Action.MOVE})
+_DRIFT = frozenset({Action.CREATE, Action.UPDATE, Action.RENAME, Action.MOVE, Action.DRIFT})
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a plan shows of an update beside its fields."""
+"""What a plan and the audit say of an update beside its fields."""
 
 from dataclasses import dataclass
 
@@ -13,3 +13,19 @@ class Details:
     lines: tuple[str, ...] = ()
     restorable: str = ""
     will: str = ""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A difference that does not come from the manifest: the resource has changed in Fabric since it was deployed.
+
+    `remark` says what is known of it. `is_all` is False if the manifest asks for something else now, too.
+    """
+
+    remark: str
+    is_all: bool
+
+    @property
+    def reason(self) -> str:
+        """Return why the resource is updated, for the audit."""
+        return f"{'drift: ' if self.is_all else ''}{self.remark} (its before-image is kept)"

@@ -19,9 +19,9 @@ from shared.steps.kind import (
     Snapshot,
     VerificationError,
     check_if_exists,
-    usable,
 )
 from shared.steps.makers import Found, Own, OwnItems, described
+from shared.steps.rows import usable
 from shared.steps.staging import doubted
 
 TYPE = "Folder"

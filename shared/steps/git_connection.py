@@ -13,16 +13,9 @@ from shared.domain.ports import Expanded, Fabric
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
 from shared.steps import needed
-from shared.steps.kind import (
-    WORKSPACE_ID,
-    Call,
-    IfExists,
-    ResourceKind,
-    Snapshot,
-    VerificationError,
-    located,
-)
+from shared.steps.kind import WORKSPACE_ID, Call, IfExists, ResourceKind, Snapshot, VerificationError
 from shared.steps.missing import Missing
+from shared.steps.rows import located
 from shared.steps.setting import SettingKind
 
 TYPE = "GitConnection"

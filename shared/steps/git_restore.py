@@ -11,8 +11,9 @@ from shared.steps import eventhouse
 from shared.steps.git_changes import Change, changes, identifier, listed
 from shared.steps.git_connection import INITIALISED, connection
 from shared.steps.items import description_call
-from shared.steps.kind import Call, GuardError, usable
+from shared.steps.kind import Call, GuardError
 from shared.steps.makers import OwnItems
+from shared.steps.rows import usable
 
 _CONTAINERS = ("Eventhouse", "Lakehouse", "Warehouse")
 """Types whose deletion deletes other items: they are deleted after those."""

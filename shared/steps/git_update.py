@@ -26,8 +26,8 @@ from shared.steps.kind import (
     NotYetError,
     Snapshot,
     VerificationError,
-    located,
 )
+from shared.steps.rows import located
 
 TYPE = "GitUpdate"
 POLICIES = ("PreferRemote", "PreferWorkspace")

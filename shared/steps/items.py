@@ -7,8 +7,9 @@ from shared.domain.names import same_name
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.steps.kind import Call, ResourceKind, Snapshot, VerificationError, located, usable
+from shared.steps.kind import Call, ResourceKind, Snapshot, VerificationError
 from shared.steps.marker import has_marker, keep_marker, says_the_same, with_marker
+from shared.steps.rows import located, usable
 
 NAME_LIMIT = 123
 """Characters of an item's name. Source: the limit of the Terraform provider for Fabric; the OpenAPI has none."""

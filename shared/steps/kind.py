@@ -5,14 +5,13 @@ the one place where the intent is journaled first, the claim is held, and a lost
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from shared.domain.errors import (
     FabricConflictError,
-    FabricNotFoundError,
     FabricTransientError,
     InvalidInputError,
     Problems,
@@ -23,7 +22,7 @@ from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric, KindRules, OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.steps.details import Details
+from shared.steps.details import Details, Drift
 from shared.steps.makers import Found, Own
 from shared.steps.missing import Missing
 from shared.steps.plain_kind import PlainKind
@@ -174,6 +173,10 @@ class StepKind(KindRules, Protocol):
         """Return what a plan shows of an update; `found` has the before-image."""
         ...
 
+    def drift(self, spec: JsonObject, found: Snapshot) -> Drift | None:
+        """Return what of the changes is drift; `found` has the before-image. None if nothing is known to be."""
+        ...
+
     def is_probably_as_asked(self, spec: JsonObject, found: Snapshot) -> bool:
         """Return True if only the definition may differ and probably does not, so that it is read together with those
         of other items."""
@@ -204,6 +207,14 @@ class StepKind(KindRules, Protocol):
 
         If Fabric responds with a long-running operation, return that; the next call gets its result as `captured`.
         """
+        ...
+
+    def shown_digest(self, spec: JsonObject, found: Snapshot) -> str:
+        """Return a digest of the definition as Fabric shows it; empty if it does not show one that may be noted."""
+        ...
+
+    def reads_back(self, spec: JsonObject, intent: Intent) -> bool:
+        """Return True if the definition is read back when the step is verified, so that a digest of it can be noted."""
         ...
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
@@ -280,7 +291,16 @@ class ResourceKind(PlainKind):
     def details(self, spec: JsonObject, found: Snapshot) -> Details:
         return Details()
 
+    def drift(self, spec: JsonObject, found: Snapshot) -> Drift | None:
+        return None
+
     def is_probably_as_asked(self, spec: JsonObject, found: Snapshot) -> bool:
+        return False
+
+    def shown_digest(self, spec: JsonObject, found: Snapshot) -> str:
+        return ""
+
+    def reads_back(self, spec: JsonObject, intent: Intent) -> bool:
         return False
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
@@ -367,31 +387,3 @@ def policy_for(kind: StepKind, spec: JsonObject, found: Snapshot, origin: Callab
             call=f"look for {kind.name}",
         )
     return policy
-
-
-def usable(rows: Iterable[JsonObject], path: str) -> Iterator[JsonObject]:
-    """Yield the rows of a list that have an id and a name; the others cannot be what is looked for."""
-    for row in rows:
-        if row.get("id") and row.get("displayName"):
-            yield row
-        else:
-            log.warning("GET %s: a row without an id or a name is ignored", path)
-
-
-def located(fabric: Fabric, path: str, query: dict[str, str] | None, resource_id: str) -> JsonObject | None:
-    """Return the row with that id in the list at `path`. None proves its absence.
-
-    If a row has no id, the resource itself is asked for. A 404 proves its absence only after a successful list,
-    because a paused capacity answers 404 to both.
-    """
-    is_proof = True
-    for row in fabric.list(path, query):
-        if row.get("id", "").lower() == resource_id.lower():
-            return row
-        is_proof = is_proof and "id" in row
-    if is_proof:
-        return None
-    try:
-        return {**fabric.get(f"{path}/{resource_id}"), "id": resource_id}
-    except FabricNotFoundError:
-        return None

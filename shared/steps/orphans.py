@@ -28,9 +28,9 @@ from shared.steps.kind import (
     ResourceKind,
     Snapshot,
     VerificationError,
-    usable,
 )
 from shared.steps.recall import Recall
+from shared.steps.rows import usable
 
 _WITHOUT_DATA = frozenset(
     {

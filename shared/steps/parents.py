@@ -13,7 +13,8 @@ from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric
 from shared.domain.records import Resource
 from shared.steps.items import item_path
-from shared.steps.kind import Snapshot, located
+from shared.steps.kind import Snapshot
+from shared.steps.rows import located
 
 
 def is_workspace_gone(fabric: Fabric, workspace_id: str) -> bool:

@@ -20,10 +20,11 @@ from shared.steps import items, repository_endpoint_steps, repository_schedule_s
 from shared.steps.connection_binding import ConnectionBindingKind
 from shared.steps.folder import FolderKind
 from shared.steps.item_actions import EnvironmentPublishKind, ValueSetKind
+from shared.steps.item_notes import Unchanged
 from shared.steps.kind import WORKSPACE_ID
 from shared.steps.marker import check_description
 from shared.steps.orphans import Orphans, OrphansKind
-from shared.steps.repository_item import OUTPUT_OF, RepositoryItemKind, Unchanged
+from shared.steps.repository_item import OUTPUT_OF, RepositoryItemKind
 from shared.steps.repository_shortcut_steps import check_refs, identity
 
 MAX_KEPT_SECONDS = 90 * 86400.0

@@ -8,7 +8,6 @@ is found by its id, so that it can be renamed. And it is skipped if it was deplo
 import base64
 import json
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from typing import Any
 
 from shared.domain.errors import FabricTransientError, InvalidInputError, Problem
@@ -24,14 +23,16 @@ from shared.repository import normalise
 from shared.repository.model import Ref
 from shared.repository.model_json import from_json, to_json
 from shared.repository.render import RenderError, render
-from shared.steps import items, lookups, published, restorable, schedules
+from shared.steps import item_notes, items, lookups, published, restorable, schedules
 from shared.steps.definition_parts import PLATFORM
-from shared.steps.details import Details
+from shared.steps.details import Details, Drift
 from shared.steps.item import ItemKind
 from shared.steps.item_actions import EnvironmentPublishKind, publish_call
-from shared.steps.kind import Call, IfExists, NotYetError, Snapshot, VerificationError, usable
+from shared.steps.item_notes import Unchanged
+from shared.steps.kind import Call, IfExists, NotYetError, Snapshot, VerificationError
 from shared.steps.marker import keep_marker, with_marker
 from shared.steps.recall import Recall
+from shared.steps.rows import usable
 
 OUTPUT_OF = {
     "id": "id",
@@ -40,14 +41,6 @@ OUTPUT_OF = {
     "queryserviceuri": "queryServiceUri",
 }
 """The output that has an attribute of an item, by its name in parameter.yml."""
-
-
-class Unchanged(StrEnum):
-    """The treatment of an item that was deployed with the same content before."""
-
-    SKIP = "skip"
-    CHECK = "check"
-    REDEPLOY = "redeploy"
 
 
 class RepositoryItemKind(ItemKind):
@@ -129,7 +122,7 @@ class RepositoryItemKind(ItemKind):
         """Return the item that an earlier deployment created under this logical id, or that has this type and name."""
         path = items.items_path(spec)
         rows = [row for row in usable(fabric.list(path), path) if row.get("type") == spec["type"]]
-        wanted: str = spec.get("itemId") or _known(spec).get("id") or ""
+        wanted: str = spec.get("itemId") or item_notes.known(spec).get("id") or ""
         by_id = next((row for row in rows if wanted and row["id"].lower() == wanted.lower()), None)
         row = by_id or next((row for row in rows if same_name(row["displayName"], spec["displayName"])), None)
         return None if row is None else _snapshot(row, spec["workspaceId"])
@@ -138,14 +131,16 @@ class RepositoryItemKind(ItemKind):
         """Return what differs. The definition counts as different until it has been read, unless it was deployed with
         the same content."""
         image = found.image
-        changed = ["displayName"] if found.resource.name != spec["displayName"] and _is_renamed(spec, found) else []
+        has_other_name = found.resource.name != spec["displayName"]
+        changed = ["displayName"] if has_other_name and item_notes.is_renamed(spec, found) else []
         if items.description_differs(spec, image):
             changed.append("description")
         if "folderId" in spec and (image.get("folderId") or "").lower() != spec["folderId"].lower():
             changed.append("folder")
-        if "template" in spec and not _is_as_sent(spec, found):
+        if "template" in spec and not item_notes.is_as_sent(spec, found):
             present = as_object(image.get("definition"))
-            is_same = "definition" in spec and present is not None and not _differences(spec, present)
+            is_same = present is not None and "definition" in spec
+            is_same = is_same and not item_notes.has_other_content(spec, found, present or {})
             if not is_same or spec["unchanged"] == Unchanged.REDEPLOY:
                 changed.append("definition")
         return changed
@@ -153,15 +148,27 @@ class RepositoryItemKind(ItemKind):
     def is_probably_as_asked(self, spec: JsonObject, found: Snapshot) -> bool:
         """Return True if an earlier deployment sent exactly this content to exactly this item, and it is checked."""
         is_checked = spec["unchanged"] == Unchanged.CHECK
-        return is_checked and self.changes(spec, found) == ["definition"] and _was_sent(spec, found)
+        return is_checked and self.changes(spec, found) == ["definition"] and item_notes.was_sent(spec, found)
+
+    def drift(self, spec: JsonObject, found: Snapshot) -> Drift | None:
+        return item_notes.drift_of(spec, found, self.changes(spec, found))
+
+    def shown_digest(self, spec: JsonObject, found: Snapshot) -> str:
+        return item_notes.seen_of(spec, found)
+
+    def reads_back(self, spec: JsonObject, intent: Intent) -> bool:
+        """Return True for a definition that was written and is checked. An export has the default format alone."""
+        is_written = intent.action is not IntentAction.ADOPT and "template" in spec
+        is_noted = spec["unchanged"] == Unchanged.CHECK and spec["type"] not in item_notes.CHANGED_LATER
+        return is_written and is_noted and not (as_object(spec.get("definition")) or {}).get("format")
 
     def details(self, spec: JsonObject, found: Snapshot) -> Details:
         """Return which parts differ from what Fabric has, with the lines of each."""
         present = as_object(found.image.get("definition"))
         if present is None or "definition" not in spec:
             return Details()
-        sent, live = _parts(spec["definition"]), _parts(present)
-        changes = _differences(spec, present)
+        sent, live = item_notes.parts(spec["definition"]), item_notes.parts(present)
+        changes = item_notes.differences(spec, present)
         lines = [line for each in changes for line in normalise.lines(spec["type"], each, sent, live)]
         files = tuple(f"{each.path} {each.change}" for each in changes)
         return Details(files, tuple(lines), restorable.of_update(spec["type"]).value)
@@ -171,7 +178,7 @@ class RepositoryItemKind(ItemKind):
     ) -> JsonObject | OperationStarted:
         """Return the image, with the definition if the step may replace it. That of a shell which this deployment
         created is not kept, because the shell is deleted."""
-        if _is_as_sent(spec, found) or spec.get("shellIsNew") is True:
+        if item_notes.is_as_sent(spec, found) or spec.get("shellIsNew") is True:
             return found.image
         image = super().capture(fabric, spec, found, captured)
         if isinstance(image, OperationStarted) or spec["type"] != EnvironmentPublishKind.type:
@@ -224,9 +231,10 @@ class RepositoryItemKind(ItemKind):
             "created": intent.action is IntentAction.CREATE,
             "changed": intent.action is not IntentAction.ADOPT,
             "identity": identity_of(spec.get("logicalId") or "", spec["type"], spec["displayName"]),
-            "isOwn": intent.action is IntentAction.CREATE or _is_own(spec, resource),
+            "isOwn": intent.action is IntentAction.CREATE or item_notes.is_own(spec, resource),
             **_schedules_after(fabric, spec, resource, intent),
             **({"sent": spec["sent"]} if "sent" in spec else {}),
+            **({"seen": seen} if (seen := item_notes.seen_before(spec, found)) else {}),
             **lookups.ready(fabric, spec["workspaceId"], found.resource, spec.get("ready") or ()),
         }
 
@@ -293,47 +301,10 @@ def _content(part: JsonObject, read: Callable[[str], bytes]) -> bytes:
     return read(part["sha256"]) if content is None else base64.b64decode(content)
 
 
-def _differences(spec: JsonObject, present: JsonObject) -> tuple[normalise.PartChange, ...]:
-    """Return the parts that an update would change, apart from what Fabric rewrites by itself."""
-    return normalise.changes(spec["type"], _parts(spec["definition"]), _parts(present))
-
-
-def _parts(definition: JsonObject) -> dict[str, bytes]:
-    return {part["path"]: base64.b64decode(part["payload"]) for part in as_list(definition.get("parts")) or []}
-
-
 def _snapshot(row: JsonObject, workspace_id: str) -> Snapshot:
     resource = Resource(row["type"], row["id"], row["displayName"], workspace_id)
     image = {"description": row.get("description", ""), "displayName": row["displayName"]}
     return Snapshot(resource, {**image, "folderId": row.get("folderId") or ""})
-
-
-def _known(spec: JsonObject) -> JsonObject:
-    """Return what an earlier deployment noted about the item."""
-    return as_object(spec.get("known")) or {}
-
-
-def _is_own(spec: JsonObject, resource: Resource) -> bool:
-    """Return True if an earlier deployment created this item, and not only one of its name that was deleted since."""
-    known = _known(spec)
-    return bool(known.get("isOwn")) and known.get("id", "").lower() == resource.id.lower()
-
-
-def _is_renamed(spec: JsonObject, found: Snapshot) -> bool:
-    """Return True if the item was found by its id, and so may have another name."""
-    wanted: str = spec.get("itemId") or _known(spec).get("id") or ""
-    return wanted.lower() == found.resource.id.lower()
-
-
-def _is_as_sent(spec: JsonObject, found: Snapshot) -> bool:
-    """Return True if an earlier deployment sent exactly this content to exactly this item, and that is enough."""
-    return spec["unchanged"] == Unchanged.SKIP and _was_sent(spec, found)
-
-
-def _was_sent(spec: JsonObject, found: Snapshot) -> bool:
-    """Return True if an earlier deployment sent exactly this content to exactly this item."""
-    known = _known(spec)
-    return known.get("sent") == spec.get("sent") and known.get("id", "").lower() == found.resource.id.lower()
 
 
 def _wanted(spec: JsonObject, before: JsonObject) -> JsonObject:

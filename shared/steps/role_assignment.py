@@ -9,16 +9,8 @@ from shared.domain.ports import Fabric
 from shared.domain.principals import ROLES, TYPES
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.steps.kind import (
-    WORKSPACE_ID,
-    Call,
-    IfExists,
-    ResourceKind,
-    Snapshot,
-    VerificationError,
-    check_if_exists,
-    located,
-)
+from shared.steps.kind import WORKSPACE_ID, Call, IfExists, ResourceKind, Snapshot, VerificationError, check_if_exists
+from shared.steps.rows import located
 
 EXAMPLE = {
     "principalId": "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01",

@@ -11,7 +11,8 @@ from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.steps.kind import WORKSPACE_ID, Call, IfExists, ResourceKind, Snapshot, VerificationError, located
+from shared.steps.kind import WORKSPACE_ID, Call, IfExists, ResourceKind, Snapshot, VerificationError
+from shared.steps.rows import located
 
 
 class SettingKind(ResourceKind):

@@ -20,11 +20,10 @@ from shared.steps.kind import (
     VerificationError,
     check_if_exists,
     check_name,
-    located,
-    usable,
 )
 from shared.steps.makers import Found, Own, OwnItems, described
 from shared.steps.marker import check_description, has_marker, keep_marker, says_the_same, with_marker
+from shared.steps.rows import located, usable
 from shared.steps.staging import doubted
 
 NAME_LIMIT = 256

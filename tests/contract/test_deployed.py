@@ -13,7 +13,7 @@ from tests.contract.harness import VARIANTS
 from tests.fakes import START, MemoryDeployedItems
 
 PLACE, OTHER = "0F3F6F0E-52a4-4a35-9d4e-7f2f4f6a1c01", "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c02"
-NOTE = DeployedItem(PLACE, "Notebook/a/b#c", "1", "Notebook", "a/b#c", "5e", True, "t/content", "d1", START)
+NOTE = DeployedItem(PLACE, "Notebook/a/b#c", "1", "Notebook", "a/b#c", "5e", True, "t/content", "d1", START, seen="a7")
 
 
 @pytest.fixture(params=VARIANTS)

@@ -102,11 +102,13 @@ def _files_of(name: str) -> dict[str, str]:
 
 
 _MORE = {
+    "SemanticModel": {"definition/model.tmdl": "model Model\n"},
     "Dataflow": {"queryMetadata.json": "{}"},
     "VariableLibrary": {"variables.json": '{"variables": []}', "settings.json": '{"valueSetsOrder": ["PROD"]}'},
 }
 """The other parts that Fabric requires, by type."""
 _FILES = {
+    "SemanticModel": "definition.pbism",
     "Notebook": "notebook-content.py",
     "Environment": "Setting/Sparkcompute.yml",
     "VariableLibrary": "valueSets/PROD.json",

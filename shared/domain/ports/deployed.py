@@ -24,6 +24,7 @@ class DeployedItem:
     definition was made of; empty for an item without a definition. For a shortcut, `item_id` is that of its lakehouse,
     `name` has its path, and `sent` is its destination as JSON; for schedules,
     `sent` has those that deployments created. `is_own` is True if a deployment created the item.
+    `seen` is a digest of the definition as Fabric showed it then, in its own form; None if it was not read back.
     `source` is the target and the step of the manifest. `previous` is what was noted before that deployment.
     """
 
@@ -38,6 +39,7 @@ class DeployedItem:
     deployment_id: str
     accepted_at: datetime
     previous: JsonObject | None = None
+    seen: str | None = None
 
 
 def identity_of(logical_id: str, item_type: str, name: str) -> str:

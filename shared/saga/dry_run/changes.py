@@ -6,7 +6,7 @@ Each step is looked up as in its first delivery (forward.py), with the same kind
     its key is known only after apply ─────────────── create, or run
     look ─┬─ absent ───────────────────────────────── create, or run
           ├─ there ─┬─ ifExists: fail ─────────────── blocked
-          │         ├─ ifExists: update, differs ──── update
+          │         ├─ ifExists: update, differs ──── update; drift, if only Fabric's side has changed
           │         ├─ ifExists: update, as asked ─── unchanged
           │         └─ ifExists: adopt ────────────── adopt
           └─ refused (403, ...) ───────────────────── blocked
@@ -80,12 +80,13 @@ class Action(StrEnum):
     UPDATE = "update"
     RENAME = "rename"
     MOVE = "move"
+    DRIFT = "drift"
     UNCHANGED = "unchanged"
     ADOPT = "adopt"
     BLOCKED = "blocked"
 
 
-_CHANGING = (Action.CREATE, Action.RUN, Action.UPDATE, Action.RENAME, Action.MOVE)
+_CHANGING = (Action.CREATE, Action.RUN, Action.UPDATE, Action.RENAME, Action.MOVE, Action.DRIFT)
 _LISTS = ("fields", "files", "lines")
 
 
@@ -269,12 +270,12 @@ class _Run:
         resource = found.resource
         if policy_for(kind, spec, found) is IfExists.ADOPT:
             return _change(step, spec, Action.ADOPT, "there: used as it is", resource=resource), outputs
-        fields, remark, details = self._differences(kind, spec, found)
+        fields, remark, details, is_drift = self._differences(kind, spec, found)
         if not fields:
             return _change(step, spec, Action.UNCHANGED, kind.idle or "there, as asked", resource=resource), outputs
         # The values that an update sets are known before apply, from the manifest.
         outputs = {n: v for n, v in outputs.items() if n not in fields} | {n: text[n] for n in fields if n in text}
-        action = _ACTIONS.get(tuple(fields), Action.UPDATE)
+        action = Action.DRIFT if is_drift else _ACTIONS.get(tuple(fields), Action.UPDATE)
         shown = {"files": details.files, "lines": details.lines, "restorable": details.restorable}
         change = replace(_change(step, spec, action, remark, tuple(fields), resource), **shown)
         return self._unless_lacking(change, step, kind, spec, unknown), outputs
@@ -299,21 +300,22 @@ class _Run:
             raise VerificationError(kind.absent(spec))
         return _change(step, spec, Action.UPDATE, "known after apply: what it changes")
 
-    def _differences(self, kind: StepKind, spec: JsonObject, found: Snapshot) -> tuple[list[str], str, Details]:
-        """Return the fields that an update would change, compared with the before-image that it would keep."""
+    def _differences(self, kind: StepKind, spec: JsonObject, found: Snapshot) -> tuple[list[str], str, Details, bool]:
+        """Compare with the before-image: return the fields to change, a remark, the details, and if all is drift."""
         fields, remark = kind.changes(spec, found), "there, and differs"
         if not fields:
-            return [], "", Details()
+            return [], "", Details(), False
         kind.allow(self.fabric, spec, found)
         spec = kind.opened(spec, self.read)
         if self.exported.is_as_asked(kind, spec, found):
-            return [], "", Details()
+            return [], "", Details(), False
         image = self._gathered(kind, spec) if isinstance(kind, GatheringKind) else self._image(kind, spec, found)
         if isinstance(image, str):
-            return fields, f"there; definition: not compared, because {image}", Details()
+            return fields, f"there; definition: not compared, because {image}", Details(), False
         before = Snapshot(found.resource, image)
-        details = kind.details(spec, before)
-        return kind.changes(spec, before), details.will or remark, details
+        details, drift = kind.details(spec, before), kind.drift(spec, before)
+        remark, is_drift = (details.will or remark, False) if drift is None else (drift.remark, drift.is_all)
+        return kind.changes(spec, before), remark, details, is_drift
 
     def _image(self, kind: StepKind, spec: JsonObject, found: Snapshot) -> JsonObject | str:
         """Return the before-image of an update, or why Fabric does not show it."""

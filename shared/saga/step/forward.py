@@ -38,6 +38,7 @@ from shared.saga.step import (
     giving_up,
     lacking,
     operations,
+    read_back,
     results,
     runs,
     specs,
@@ -67,6 +68,8 @@ _DONE = {
 def advance(d: Delivery) -> Attempt:
     """Move the step as far as it can go now. Raises ConflictError if another delivery has moved it, and whatever
     storage raises; both leave the row to the next delivery."""
+    if read_back.is_awaited(d) and d.step.intent is not None:
+        return read_back.go_on(d, _DONE[d.step.intent.action])
     is_elsewhere = d.step.kind in d.services.elsewhere
     if d.step.deadline_at is not None and d.now >= d.step.deadline_at and not is_elsewhere:
         return runs.stopped(d, giving_up.out_of_time(d, d.step.deadline_at))
@@ -114,20 +117,21 @@ def _present(d: Delivery, spec: JsonObject, found: Snapshot) -> Attempt:
     if policy is IfExists.UPDATE and d.kind.changes(spec, found):
         d.kind.allow(d.fabric, spec, found)
         attempt = _updated(d, spec, found, marker)
-        if attempt is not None:
+        if not isinstance(attempt, dict):
             return attempt
+        spec = attempt
     d.stage({**giving_up.started(d), **specs.final(d, spec)})
     return _verify(d, spec, found.resource, Intent(IntentAction.ADOPT, marker, None, found.resource.id))
 
 
-def _updated(d: Delivery, spec: JsonObject, found: Snapshot, marker: str) -> Attempt | None:
-    """Update what was found, once its before-image is kept. Return None if it proves to be as asked."""
+def _updated(d: Delivery, spec: JsonObject, found: Snapshot, marker: str) -> Attempt | JsonObject:
+    """Update what was found, once its before-image is kept. Return the spec if it proves to be as asked."""
     shown = exported.look(d, spec, found)
     if isinstance(shown, Reschedule):
         return shown
     opened = specs.opened(d, spec)
     if shown is not None and not d.kind.changes(opened, shown):
-        return None
+        return read_back.noted(d, spec, opened, shown)
     if isinstance(d.kind, GatheringKind):
         before = gathering.before_image(d, d.kind, opened)
         opened, spec = gathering.without_pieces(opened), gathering.without_pieces(spec)
@@ -135,8 +139,10 @@ def _updated(d: Delivery, spec: JsonObject, found: Snapshot, marker: str) -> Att
         before = before_image.read(d, opened, found)
     if isinstance(before, Reschedule):
         return before
-    if not d.kind.changes(opened, Snapshot(found.resource, before)):
-        return None
+    image = Snapshot(found.resource, before)
+    if not d.kind.changes(opened, image):
+        return read_back.noted(d, spec, opened, image)
+    drift = d.kind.drift(opened, image)
     intent = Intent(IntentAction.UPDATE, marker, d.services.payloads.store(before), found.resource.id)
     changes: StepChanges = {
         "state": StepState.INTENT,
@@ -148,7 +154,7 @@ def _updated(d: Delivery, spec: JsonObject, found: Snapshot, marker: str) -> Att
         **giving_up.started(d),
         **specs.final(d, spec),
     }
-    d.claim(changes, "there: its before-image is kept, update it")
+    d.claim(changes, "there: its before-image is kept, update it" if drift is None else drift.reason)
     return _act(d, spec, replace(intent, before=before))
 
 
@@ -355,7 +361,7 @@ def _verify(
         return replace(reading, changes={**reading.changes, "state": state})
     done = d.kind.did(spec, intent)[:DONE_CHARACTERS]
     settled: StepChanges = {"outputs": outputs, "error": None, "done": done or None}
-    return Settle(StepState.SUCCEEDED, done or _DONE[intent.action], settled)
+    return read_back.ended(d, spec, intent, Settle(StepState.SUCCEEDED, done or _DONE[intent.action], settled))
 
 
 def _retry_or_fail(d: Delivery, error: FabricError | InvalidInputError | VerificationError) -> Attempt:

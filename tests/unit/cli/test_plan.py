@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 import yaml
 from rich.color import ColorSystem
 
+from shared.cli import plan as planning
 from shared.cli.render.output import LineOutput, LiveOutput
+from shared.saga.dry_run.changes import Action, DryRun, StepChange
 from tests import command_line
 from tests.simulator.test_server import Running
 
@@ -77,6 +80,23 @@ def test_plan_prints_a_line_for_each_step_and_the_sum(tenant: Running) -> None:
     assert "  ~ bronze  lakehouse 'bronze': update (description); there, and differs" in shown.stdout
     nothing = plan(tenant, {**MANIFEST, "steps": MANIFEST["steps"][:1]}).stdout
     assert nothing.endswith("\nNo changes: 0 to create, 0 to update, 0 unchanged, 1 to adopt, 0 blocked.\n")
+
+
+def test_drift_has_a_line_with_its_files_and_a_place_in_the_sum() -> None:
+    """Its lines come with --diff, like those of an update, and it counts as a change."""
+    reason = "changed in Fabric since it was deployed"
+    row = StepChange("c/load", "repository_item", Action.DRIFT, "load", ("definition",), reason)
+    row = replace(row, files=("notebook-content.py changed",), lines=("-x = 2", "+x = 1"), restorable="exact")
+    found = DryRun("m", "T", (row,))
+    line, *lines, total = planning.shown(found, is_with_lines=True)
+    assert line == (
+        "  ~ c/load  repository_item 'load': drift (definition: notebook-content.py changed), restorable: exact; "
+        "changed in Fabric since it was deployed"
+    )
+    assert lines == ["      -x = 2", "      +x = 1"]
+    assert total.endswith("0 to update, 1 drifted, 0 unchanged, 0 to adopt, 0 blocked.")
+    assert DryRun.from_json(found.to_json()) == found
+    assert found.changes == 1
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,6 @@ def _updated(d: Delivery, spec: JsonObject, found: Snapshot, marker: str) -> Att
     image = Snapshot(found.resource, before)
     if not d.kind.changes(opened, image):
         return read_back.noted(d, spec, opened, image)
-    drift = d.kind.drift(opened, image)
     intent = Intent(IntentAction.UPDATE, marker, d.services.payloads.store(before), found.resource.id)
     changes: StepChanges = {
         "state": StepState.INTENT,
@@ -154,7 +153,7 @@ def _updated(d: Delivery, spec: JsonObject, found: Snapshot, marker: str) -> Att
         **giving_up.started(d),
         **specs.final(d, spec),
     }
-    d.claim(changes, "there: its before-image is kept, update it" if drift is None else drift.reason)
+    d.claim(changes, read_back.reason_of_update(d, opened, image))
     return _act(d, spec, replace(intent, before=before))
 
 

@@ -37,6 +37,12 @@ def noted(d: Delivery, spec: JsonObject, opened: JsonObject, found: Snapshot) ->
     return {**spec, "seen": seen} if seen else spec
 
 
+def reason_of_update(d: Delivery, opened: JsonObject, found: Snapshot) -> str:
+    """Return for the audit why a resource is updated; `found` has the before-image."""
+    drift = d.kind.drift(opened, found)
+    return "there: its before-image is kept, update it" if drift is None else drift.reason
+
+
 def ended(d: Delivery, spec: JsonObject, intent: Intent, end: Settle) -> Attempt:
     """Return the end of a verified step; or its wait for the definition, with what it ends with in the row, if the kind
     reads it back."""

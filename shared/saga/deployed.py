@@ -7,7 +7,7 @@ that it names is looked up in Fabric.
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from weakref import WeakKeyDictionary
@@ -54,6 +54,8 @@ def settle(
         _write(notes, header, own)
     elif end in (DeploymentState.COMPENSATED, DeploymentState.CANCELLED):
         _reverse(notes, header, own)
+        for workspace_id in {(row.outputs or {})["workspaceId"] for row in own if (row.outputs or {}).get("renewed")}:
+            notes.put(list(_with_new_ids(own, notes.of_workspace(workspace_id))))
 
 
 @dataclass(frozen=True)
@@ -217,17 +219,22 @@ def _renewed(
 ) -> list[DeployedItem]:
     """Return the notes on schedules that have other ids now, because Fabric deleted them with the definition of their
     item and the deployment made them again: without the new ids, nothing would prove that they are ours."""
-    found: list[DeployedItem] = []
-    for row in rows:
-        outputs = row.outputs or {}
-        new = ids_after(outputs.get("renewed"))
-        for note in stored.values() if new else ():
-            if (note.type, note.item_id) != (SCHEDULES, outputs["id"]) or note.identity in written:
-                continue
-            own = [{**each, "id": new.get(each["id"], each["id"])} for each in json.loads(note.sent)]
-            at = header.accepted_at
-            found.append(replace(note, sent=canonical(own), deployment_id=header.deployment_id, accepted_at=at))
-    return found
+    old = [note for note in stored.values() if note.identity not in written]
+    return [
+        replace(note, deployment_id=header.deployment_id, accepted_at=header.accepted_at)
+        for note in _with_new_ids(rows, old)
+    ]
+
+
+def _with_new_ids(rows: Iterable[StepRecord], notes: Iterable[DeployedItem]) -> Iterator[DeployedItem]:
+    """Yield those notes on schedules whose items are among the rows and have schedules with other ids now."""
+    outputs = [found for row in rows if (found := row.outputs or {}).get("renewed")]
+    new = {each["id"]: ids_after(each["renewed"]) for each in outputs}
+    for note in notes:
+        ids = new.get(note.item_id) if note.type == SCHEDULES else None
+        if ids:
+            own = [{**each, "id": ids.get(each["id"], each["id"])} for each in json.loads(note.sent)]
+            yield replace(note, sent=canonical(own))
 
 
 def _after(note: DeployedItem, before: DeployedItem | None) -> DeployedItem:

@@ -60,8 +60,7 @@ class Call:
     404 to it means that it took effect before, as that to a deletion. `is_looked_for` is True for a call of a
     compensation that is in the list only while a look shows that it is needed, so it is not counted. `folder_id`
     is the folder that it moves an item into: if that was deleted meanwhile, a compensation moves the item to the top of
-    the workspace. After a call that
-    `decides_next`, another delivery looks again and makes the others.
+    the workspace. After a call that `decides_next`, another delivery looks again and makes the others.
     """
 
     method: str
@@ -242,10 +241,8 @@ class StepKind(KindRules, Protocol):
         ...
 
     def guard(self, fabric: Fabric, resource: Resource, own: Own) -> list[Found]:
-        """Return the companions that are deleted with it; `own` are the items that the deployment created.
-
-        Raises GuardError if something that the deployment did not create would be deleted with it.
-        """
+        """Return the companions that are deleted with it; `own` are the items that the deployment created. Raises
+        GuardError if something that it did not create would be deleted with it."""
         ...
 
     def completed(self, fabric: Fabric, intent: Intent, found: Snapshot) -> Snapshot:
@@ -253,10 +250,8 @@ class StepKind(KindRules, Protocol):
         ...
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
-        """Return the calls that delete what was created, or restore the before-image of what was updated.
-
-        Raises NotYetError while what is shown may still change by itself.
-        """
+        """Return the calls that delete what was created, or restore the before-image of what was updated. Raises
+        NotYetError while what is shown may still change by itself."""
         ...
 
     def unrestored(self, spec: JsonObject, intent: Intent, found: Snapshot) -> str:
@@ -266,6 +261,10 @@ class StepKind(KindRules, Protocol):
     def check_compensated(self, fabric: Fabric, spec: JsonObject, resource: Resource, calls: Sequence[Call]) -> None:
         """Raise NotYetError while Fabric still carries out these calls of `compensate`, which it has accepted without
         an operation; FabricError if it could not."""
+        ...
+
+    def made_again(self, fabric: Fabric, intent: Intent, resource: Resource) -> JsonObject:
+        """Return the outputs about what a compensation made again, with other ids; usually none. Raises FabricError."""
         ...
 
 
@@ -336,6 +335,9 @@ class ResourceKind(PlainKind):
 
     def check_compensated(self, fabric: Fabric, spec: JsonObject, resource: Resource, calls: Sequence[Call]) -> None:
         """Do nothing: the calls have had their effects when Fabric answers."""
+
+    def made_again(self, fabric: Fabric, intent: Intent, resource: Resource) -> JsonObject:
+        return {}
 
     def completed(self, fabric: Fabric, intent: Intent, found: Snapshot) -> Snapshot:
         return found

@@ -267,6 +267,14 @@ class RepositoryItemKind(ItemKind):
         }
         return calls + _metadata_calls(spec, found.resource.id, changed, old)
 
+    def made_again(self, fabric: Fabric, intent: Intent, resource: Resource) -> JsonObject:
+        """Return the ids of the schedules that were made again, beside their earlier ids."""
+        before, place = intent.before or {}, resource.parent_id or ""
+        if not before.get("schedules"):
+            return {}
+        new = schedules.renewed(before, schedules.of_item(fabric, place, resource.id, resource.type))
+        return {"id": resource.id, "workspaceId": place, "renewed": schedules.ids_text(new)}
+
     def definition_call(self, spec: JsonObject, item_id: str, definition: JsonObject) -> Call:
         """Return POST updateDefinition without `updateMetadata`, so that Fabric keeps name, description and marker."""
         path = f"{items.items_path(spec)}/{item_id}/updateDefinition"
@@ -289,7 +297,7 @@ def _schedules_after(fabric: Fabric, spec: JsonObject, resource: Resource, inten
     if rows and intent.action is IntentAction.UPDATE:
         new = schedules.renewed(before, schedules.of_item(fabric, spec["workspaceId"], resource.id, spec["type"]))
     on = [str(row["id"]) for row in rows if row.get("enabled") is True and "configuration" in row]
-    outputs: JsonObject = {"renewed": " ".join(f"{old}>{now}" for old, now in new.items())} if new else {}
+    outputs: JsonObject = {"renewed": schedules.ids_text(new)} if new else {}
     if spec.get("hasSchedules"):
         outputs |= {"switchedOff": " ".join(new.get(each, each) for each in on), "renewed": outputs.get("renewed", "")}
     return outputs

@@ -146,6 +146,11 @@ def renewed(before: JsonObject, present: Iterable[JsonObject]) -> dict[str, str]
     return {old["id"]: row["id"] for old, row in pairs}
 
 
+def ids_text(renewed: dict[str, str]) -> str:
+    """Return the output `renewed` of a step, from the new ids by the earlier ones."""
+    return " ".join(f"{old}>{new}" for old, new in renewed.items())
+
+
 def ids_after(renewed: object) -> dict[str, str]:
     """Return the new ids by the earlier ones, from the output `renewed` of a step."""
     pairs = [each.partition(">") for each in str(renewed or "").split() if ">" in each]

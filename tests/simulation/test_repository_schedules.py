@@ -271,6 +271,32 @@ def test_update_of_a_definition_loses_no_schedule(without: dict[str, bool] | Non
         assert times(world) == found
 
 
+@pytest.mark.parametrize("rolled_back", ["after a failure", "on request"])
+@pytest.mark.parametrize("without", [{}, None], ids=["an empty file", "no file"])
+def test_schedule_that_a_rollback_made_again_stays_the_deployments(
+    without: dict[str, bool] | None, rolled_back: str
+) -> None:
+    """Fabric deletes it with each definition. It has another id then, and is still switched off and deleted when the
+    file does not list it any more; a person's is not."""
+    world = World(3)
+    world.model.update_settings({"schedules_need_their_part": True})
+    world.submit(manifest(content(world, "{}", {"06:00": True})))
+    world.run()
+    add_by_hand(world, "03:00")
+    fails = rolled_back == "after a failure"
+    for deployment, text in (("e", "[]"), ("f", "[1]")):
+        world.submit(manifest(content(world, text, {"06:00": True}), *([BALL] if fails else [])), deployment)
+        world.run(deployment)
+    for deployment in () if fails else ("f",):
+        world.ask(Verb.RETIRE, deployment)
+        assert world.run(deployment) == [DeploymentState.COMPENSATED]
+    assert times(world) == {"06:00": True, "03:00": True}
+    for deployment, expected in (("g", {"06:00": False, "03:00": True}), ("h", {"03:00": True})):
+        world.submit(manifest(content(world, "{}", without)), deployment)
+        assert world.run(deployment) == [DeploymentState.SUCCEEDED]
+        assert times(world) == expected
+
+
 @pytest.mark.parametrize("need_part", [False, True])
 @pytest.mark.parametrize("seed", range(16))
 def test_schedules_under_crashes_end_as_without_them(seed: int, need_part: bool) -> None:

@@ -1,6 +1,6 @@
 """The step graph: the steps of a manifest in order, ready to be journaled."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
@@ -65,26 +65,50 @@ def run_last(steps: Sequence[tuple[GraphStep, str]], last: Collection[str]) -> l
     """Return the steps with more needs, so that those named in `last` run after every step that does not need them.
 
     Their effects cannot be compensated, so nothing that can fail may come after them. Several of them run in the
-    order of the manifest, if their own needs do not order them.
+    order of the manifest, if their own needs do not order them. A graph with a cycle is returned as it is, because
+    `check_graph` reports it.
     """
-    needs = {step.step_id: list(step.needs) for step, _ in steps}
-    for step_id in [step.step_id for step, _ in reversed(steps) if step.step_id in last]:
-        after = _dependents(needs, step_id)
-        before = [other for other in needs if other not in after]
-        needed = {need for other in before for need in needs[other]}
-        needs[step_id] += [other for other in before if other not in needed and other not in needs[step_id]]
-    return [(replace(step, needs=tuple(needs[step.step_id])), path) for step, path in steps]
+    needs = {step.step_id: step.needs for step, _ in steps}
+    try:
+        order = [step_id for step_id in TopologicalSorter(needs).static_order() if step_id in needs]
+    except CycleError:
+        return list(steps)
+    sequence = {step_id: place for place, step_id in enumerate(_sequence(needs, order, last), start=1)}
+    group: dict[str, int] = {}
+    """By step, the place of the latest of these steps that it is or needs, directly or through others; else 0."""
+    for step_id in order:
+        inner = max((group.get(need, 0) for need in needs[step_id]), default=0)
+        group[step_id] = max(inner, sequence.get(step_id, 0))
+    needed = {(group[step_id], need) for step_id in order for need in needs[step_id]}
+    ends: dict[int, list[str]] = {}
+    """By group, the steps that no other of the group needs: after them, the group and those before it are over."""
+    for step_id in needs:
+        if (group[step_id], step_id) not in needed:
+            ends.setdefault(group[step_id], []).append(step_id)
+    more = {step_id: ends.get(place - 1, []) for step_id, place in sequence.items()}
+    return [(_with_needs(step, more.get(step.step_id, ())), path) for step, path in steps]
 
 
-def _dependents(needs: Mapping[str, Collection[str]], step_id: str) -> set[str]:
-    """Return a step and all that need it, directly or through others."""
-    found, left = {step_id}, [step_id]
-    while left:
-        needed = left.pop()
-        new = [other for other in needs if other not in found and needed in needs[other]]
-        found.update(new)
-        left += new
-    return found
+def _with_needs(step: GraphStep, more: Iterable[str]) -> GraphStep:
+    return replace(step, needs=tuple(dict.fromkeys((*step.needs, *more))))
+
+
+def _sequence(needs: Mapping[str, Sequence[str]], order: Iterable[str], last: Collection[str]) -> list[str]:
+    """Return the last steps in the order in which they run."""
+    own = {step_id: number for number, step_id in enumerate(each for each in needs if each in last)}
+    after: dict[str, int] = {}
+    """By step, the set of the last steps that it is or needs, as bits."""
+    for step_id in order:
+        found = 1 << own[step_id] if step_id in own else 0
+        for need in needs[step_id]:
+            found |= after.get(need, 0)
+        after[step_id] = found
+    sequence: list[str] = []
+    for step_id in reversed(own):
+        others = after[step_id] & ~(1 << own[step_id])
+        places = (i for i in reversed(range(len(sequence))) if others >> own[sequence[i]] & 1)
+        sequence.insert(next(places, -1) + 1 if others else 0, step_id)
+    return sequence
 
 
 def levels(needs: Mapping[int, Sequence[int]]) -> list[list[int]]:

@@ -171,6 +171,12 @@ def _steps(count: int, needs: Callable[[int], list[str]]) -> dict[str, Any]:
     return {"name": "m", "steps": [{**step, "id": f"s{i}", "needs": needs(i)} for i in range(count)]}
 
 
+def _last(count: int) -> dict[str, Any]:
+    """Return a manifest of jobs whose effects cannot be compensated: each must come after all before it."""
+    with_ = {"workspaceId": GUID, "itemId": GUID, "jobType": "RunNotebook", "effects": "irreversible"}
+    return {"name": "m", "steps": [{"id": f"s{i}", "kind": "job", "with": with_} for i in range(count)]}
+
+
 BOMBS: dict[str, tuple[Callable[[int], Any], int]] = {"billion laughs": (_laughs, 60), "merges": (_merges, 60)}
 """Messages whose value doubles with each level, and a number of levels whose value no computer holds."""
 GROWING: dict[str, tuple[Callable[[int], Any], int]] = {
@@ -182,6 +188,7 @@ GROWING: dict[str, tuple[Callable[[int], Any], int]] = {
     "needs": (lambda n: _steps(n, lambda _: ["s0"] * 50), 900),
     "cycle": (lambda n: _steps(n, lambda i: [f"s{(i + 1) % n}"]), 500),
     "number": (lambda n: "name: 2001-01-01\nsteps: 0x" + "f" * n, 5_000),
+    "last steps": (_last, 2_900),
     "rows": (_rows, 9_000),
     "openings": (lambda n: {**good(), "name": "${{" * n}, 400_000),
     "open texts": (lambda n: _named("${{" * n), 400_000),

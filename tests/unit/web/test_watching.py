@@ -13,7 +13,7 @@ from shared.domain.ports import Change
 from shared.domain.records import AuditEntry, StepRecord
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
-from shared.web.watching import MAX_KEPT, Watching
+from shared.web.watching import MAX_KEPT, MAX_KEPT_BYTES, Sequences, Watching
 from tests.fakes import START
 from tests.unit.saga.fixture import row
 from tests.unit.web.conftest import Api, json_body
@@ -212,3 +212,31 @@ def test_watching_keeps_a_maximum_of_responses() -> None:
     for number in range(MAX_KEPT + 1):
         watching.look(str(number), dict, lambda: ({"header": 0}, b"x"))
     assert list(watching._kept) == [str(number) for number in range(1, MAX_KEPT + 1)]
+
+
+def test_bytes_of_kept_responses_are_bounded() -> None:
+    """Five responses of a third of the bytes each: the last three are kept, the others are read again."""
+    watching, read = Watching(lambda: 0.0), list[str]()
+    content = bytes(MAX_KEPT_BYTES // 3)
+
+    def look(name: str) -> bytes | None:
+        def whole() -> tuple[Sequences, bytes]:
+            read.append(name)
+            return {"header": 1}, content
+
+        return watching.look(name, lambda: {"header": 1}, whole)[1]
+
+    for name in "abcde":
+        assert look(name) == content
+    assert [look(name) for name in "cde"] == [content] * 3
+    assert read == [*"abcde"]
+    look("a")
+    assert read == [*"abcdea"]
+
+
+def test_response_larger_than_all_kept_bytes_is_returned_and_not_kept() -> None:
+    watching, read = Watching(lambda: 0.0), list[int]()
+    content = bytes(MAX_KEPT_BYTES + 1)
+    for number in range(2):
+        found = watching.look("a", lambda: {"header": 1}, lambda: (read.append(1) or {"header": 1}, content))
+        assert (found[1], len(read)) == (content, number + 1)

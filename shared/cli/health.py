@@ -10,6 +10,7 @@ from shared.cli.render.timeline import clean
 from shared.domain.json import JsonObject, as_list, as_object
 
 PASS, WARNING, FAILING = 0, 1, 3
+_OF_EVENTS = frozenset({"kind", "text", "check", "event", "self"})
 
 
 def add_commands(add: Add) -> None:
@@ -21,8 +22,10 @@ def _health(options: argparse.Namespace, output: Output) -> int:
     api = remote(options)
     body = api.desk.health() if api else command_line.storage_monitor(settings.load()).report().details()
     for name, entries in (as_object(body.get("checks")) or {}).items():
-        for entry in as_list(entries) or []:
-            output.event("check", _line(name, as_object(entry) or {}), check=name, **(as_object(entry) or {}))
+        for row in as_list(entries) or []:
+            # Another program may answer with names that an event has itself.
+            entry = {key: value for key, value in (as_object(row) or {}).items() if key not in _OF_EVENTS}
+            output.event("check", _line(name, entry), check=name, **entry)
     status = str(body.get("status"))
     notes = "".join(f"; {clean(str(note), 300)}" for note in as_list(body.get("notes")) or [])
     output.event("health", f"{clean(status, 20)}{notes}", status=status)

@@ -297,6 +297,17 @@ def test_closed_or_full_stream_has_its_own_exit_code(redirection: str, code: str
     assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "checks", [{"a": [{"kind": 1, "text": [], "check": {}, "event": 0, "self": 1}]}, {"a": 7}, [1]]
+)
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_health_of_another_program_is_no_crash(checks: Any, more: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many programs have a page /health, and answer there with JSON of their own."""
+    monkeypatch.setattr(RemoteAdmin, "health", lambda _: {"status": [], "checks": checks, "notes": 7})
+    done = run("health", *more, environment=NOWHERE)
+    assert (done.returncode, done.stderr) == (3, "")
+
+
 def test_interrupt_during_an_import_causes_no_traceback() -> None:
     script = (
         "import os, signal, sys, builtins; load = builtins.__import__\n"

@@ -63,4 +63,4 @@ def read(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject | Resched
 def _content_bytes(captured: JsonObject) -> int:
     """Return the bytes of a definition as Fabric returns it."""
     parts = as_list((as_object(captured.get("definition")) or {}).get("parts")) or []
-    return sum(len(str(part.get("payload") or "")) for part in parts)
+    return sum(len(str((as_object(part) or {}).get("payload") or "")) for part in parts)

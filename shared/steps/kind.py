@@ -208,8 +208,9 @@ class StepKind(KindRules, Protocol):
         """
         ...
 
-    def shown_digest(self, spec: JsonObject, found: Snapshot) -> str:
-        """Return a digest of the definition as Fabric shows it; empty if it does not show one that may be noted."""
+    def shown_digest(self, spec: JsonObject, found: Snapshot, before: JsonObject | None = None) -> str:
+        """Return a digest of the definition as Fabric shows it; empty if it does not show one that may be noted.
+        `before` is the before-image of the update that it is read after."""
         ...
 
     def reads_back(self, spec: JsonObject, intent: Intent) -> bool:
@@ -296,7 +297,7 @@ class ResourceKind(PlainKind):
     def is_probably_as_asked(self, spec: JsonObject, found: Snapshot) -> bool:
         return False
 
-    def shown_digest(self, spec: JsonObject, found: Snapshot) -> str:
+    def shown_digest(self, spec: JsonObject, found: Snapshot, before: JsonObject | None = None) -> str:
         return ""
 
     def reads_back(self, spec: JsonObject, intent: Intent) -> bool:

@@ -153,8 +153,12 @@ class RepositoryItemKind(ItemKind):
     def drift(self, spec: JsonObject, found: Snapshot) -> Drift | None:
         return item_notes.drift_of(spec, found, self.changes(spec, found))
 
-    def shown_digest(self, spec: JsonObject, found: Snapshot) -> str:
-        return item_notes.seen_of(spec, found)
+    def shown_digest(self, spec: JsonObject, found: Snapshot, before: JsonObject | None = None) -> str:
+        """Return the digest; empty if Fabric still shows what was there before other content was sent, because it has
+        not taken that, or not yet."""
+        seen, old = item_notes.seen_of(spec, found), Snapshot(found.resource, before or {})
+        is_old = not item_notes.was_sent(spec, found) and seen == item_notes.seen_of(spec, old)
+        return "" if is_old else seen
 
     def reads_back(self, spec: JsonObject, intent: Intent) -> bool:
         """Return True for a definition that was written and is checked. An export has the default format alone."""

@@ -2,8 +2,10 @@
 and from what the repository changed, in the plan, the audit and the drift watch."""
 
 import base64
+import copy
 import json
 from collections import Counter
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -200,6 +202,41 @@ def test_read_back_that_fails_fails_nothing(action: dict[str, Any]) -> None:
     checked(world, notebooks(world, 6))
     assert set(notes(world).values()) == {None}
     assert len(definitions(world)) == 6
+
+
+def test_read_back_that_fabric_throttles_for_an_hour_does_not_keep_the_deployment() -> None:
+    """It is not needed; the other steps wait for the item."""
+    world = World(1, pace=0.1)
+    throttled = {"status": 429, "headers": {"Retry-After": "3600"}}
+    rule = {"match": {"method": "POST", "path": ".*/bulkExportDefinitions"}, "action": throttled}
+    assert control.handle(world.model, "POST", "/_sim/faults", {}, json.dumps([rule]).encode())[0] == 200
+    checked(world, notebooks(world, 6))
+    header = world.journal.header("d").record
+    assert header.finished_at is not None
+    assert header.finished_at - header.accepted_at < timedelta(minutes=4)
+    assert set(notes(world).values()) == {None}
+
+
+@pytest.mark.usefixtures("rewriting")
+def test_content_that_fabric_has_not_taken_is_not_taken_for_rewritten() -> None:
+    """It still shows what was there before, so the next deployment sends the content again."""
+    world = World(1, pace=0.1)
+    checked(world, models(world))
+    [item] = [i for w in world.model.store.workspaces.values() for i in w.standing() if i.name == "m0"]
+    handle, old = world.model.handle, copy.deepcopy(item.definition)
+
+    def losing(request: Any) -> Any:
+        if request.path.endswith("/bulkExportDefinitions"):
+            item.definition = copy.deepcopy(old)
+        return handle(request)
+
+    world.model.handle = losing
+    data = checked(world, models(world, CHANGED), "e")
+    world.model.handle = handle
+    assert planned(world, data)["m0"].action is Action.DRIFT
+    checked(world, models(world, CHANGED), "f")
+    assert "Git" in definitions_of(world)["m0"]
+    assert actions(planned(world, data)) == {Action.UNCHANGED}
 
 
 def test_type_that_other_steps_change_afterwards_is_not_read_back() -> None:

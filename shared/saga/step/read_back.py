@@ -65,9 +65,10 @@ def go_on(d: Delivery, reason: str) -> Attempt:
     """Read the definition back if Fabric shows it now, and settle the step with what its row has or with `reason`."""
     outputs = {name: value for name, value in (d.step.outputs or {}).items() if name != _VERIFIED}
     verified_at = datetime.fromisoformat((d.step.outputs or {})[_VERIFIED])
-    found = _shown(d, verified_at + CLOCK_SKEW)
-    if isinstance(found, float) and not d.header.is_abort_requested and d.now < verified_at + PATIENCE:
-        return Reschedule(found)
+    left = (verified_at + PATIENCE - d.now).total_seconds()
+    found = _shown(d, verified_at + CLOCK_SKEW) if left > 0 else ""
+    if isinstance(found, float) and not d.header.is_abort_requested:
+        return Reschedule(min(found, left))  # a Retry-After may name an hour
     if isinstance(found, str) and found:
         noted = {**outputs, "seen": found}
         outputs = noted if _has_room(noted) else outputs
@@ -86,7 +87,8 @@ def _shown(d: Delivery, later_than: datetime) -> str | float:
             return found
         if found is None:
             return ""
-        return d.kind.shown_digest(specs.opened(d, specs.read(d)), Snapshot(resource, {"definition": found}))
+        spec, before = specs.opened(d, specs.read(d)), specs.intent_of(d).before
+        return d.kind.shown_digest(spec, Snapshot(resource, {"definition": found}), before)
     except FabricError as error:
         return error.retry_after_seconds or _AGAIN_SECONDS
     except InvalidInputError as error:

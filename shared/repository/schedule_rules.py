@@ -9,14 +9,14 @@ import json
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from shared.domain.json import JsonObject, as_list, as_object
 from shared.repository.json_lines import JsonPath, line_of, lines_of
 
 _ENTRY_FIELDS = frozenset({"enabled", "jobType", "configuration", "executionData"})
-_MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)?")
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)?")
 _TIME = re.compile(r"(?:[01]?\d|2[0-3]):[0-5]\d")
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _WEEKS = ("First", "Second", "Third", "Fourth", "Fifth")
@@ -117,7 +117,11 @@ class _Entry:
         match = _MOMENT.fullmatch(given) if isinstance(given, str) else None
         try:
             if match is not None:
-                return datetime.fromisoformat(match[1])
+                found = datetime.fromisoformat(match[1] + (match[2] or "Z"))
+                if found.utcoffset():
+                    what = f"`{name}` {given!r} has an offset; Fabric's API documents times in UTC"
+                    self._doubtful(f"{what}, as {found.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", "configuration", name)
+                return found
         except ValueError:
             pass  # the 30th of February, for example
         wanted = "must be a time in UTC, as 2026-01-31T08:00:00Z"

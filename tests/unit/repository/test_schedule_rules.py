@@ -46,7 +46,8 @@ def test_schedule_of_each_type_is_accepted(configuration: dict[str, Any]) -> Non
         ({**MONTHLY, "occurrence": {**BY_DAY, "weekday": "Fri"}}, "weekday", "Monday, Tuesday"),
         ({**CRON, "type": "cron"}, '"type"', "must be written Cron"),
         ({**CRON, "startDateTime": "2026-02-30T00:00:00"}, "startDateTime", "a time in UTC"),
-        ({**CRON, "startDateTime": "2026-02-01T00:00:00+02:00"}, "startDateTime", "a time in UTC"),
+        ({**CRON, "startDateTime": "2026-02-01T00:00:00+99:00"}, "startDateTime", "a time in UTC"),
+        ({**CRON, "endDateTime": "2026-01-01T01:00:00+02:00"}, "endDateTime", "later than"),
         ({**CRON, "endDateTime": "2026-01-01T00:00:00"}, "endDateTime", "later than"),
         ({**CRON, "localTimeZoneId": ""}, "localTimeZoneId", "a time zone of Windows"),
     ],
@@ -82,6 +83,7 @@ def test_all_problems_of_all_entries_are_reported_at_once() -> None:
     [
         (text_of({**BASE, "type": "Hourly"}), "`type` 'Hourly' is not among"),
         (text_of({**CRON, "localTimeZoneId": "Europe/Berlin"}), "that of Windows"),
+        (text_of({**CRON, "startDateTime": "2026-02-01T00:00:00+02:00"}), "as 2026-01-31T22:00:00Z"),
         (text_of(CRON, jobType="TableMaintenance"), "the item's job Pipeline"),
         (text_of(CRON, owner="somebody"), "owner cannot be set"),
     ],

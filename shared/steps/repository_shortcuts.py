@@ -92,12 +92,6 @@ class RepositoryShortcutKind(ShortcutKind):
             "sent": canonical(spec["target"]),
         }
 
-    def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
-        """Return DELETE, or the POST with what was there; nothing if somebody else has changed it since."""
-        if intent.action is IntentAction.CREATE or self.changes(spec, found):
-            return super().compensate(spec, intent, found)
-        return [_put(spec, spec["itemId"], intent.before or {}, replaces=True)]
-
 
 class RemovedShortcutsKind(RemovedPartsKind):
     """Delete the shortcuts that earlier deployments created and that the repository does not list any more;

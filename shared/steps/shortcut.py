@@ -138,7 +138,12 @@ class ShortcutKind(ReportingKind):
 
         The same shortcut that somebody else created at that moment cannot be distinguished.
         """
-        return uncertain and not self.changes(spec, found)
+        return uncertain and self.has_target(spec, found)
+
+    def has_target(self, spec: JsonObject, found: Snapshot) -> bool:
+        """Return True if a shortcut still has the step's destination. A transform proves nothing: Fabric may show
+        another one than was sent, which fails the step, and then the shortcut must not stay."""
+        return shortcuts.is_same_target(found.image["target"], spec["target"])
 
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
         """Check that the shortcut is shown, and that it has the destination unless it was adopted."""
@@ -158,12 +163,15 @@ class ShortcutKind(ReportingKind):
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         """Return DELETE, or the POST with the old destination; nothing if somebody else has changed it since."""
-        if self.changes(spec, found):
+        if not self.has_target(spec, found):
             return []
         if intent.action is IntentAction.CREATE:
             return [shortcuts.delete_call(*_place(spec))]
         before = intent.before or {}
         old = before.get("transform")
+        is_restored = shortcuts.is_same_target(found.image["target"], before["target"])
+        if is_restored and shortcuts.is_same_transform(found.image.get("transform"), as_object(old) or {}):
+            return []
         return [shortcuts.put_call(*_place(spec), before["target"], replaces=True, transform=old)]
 
 

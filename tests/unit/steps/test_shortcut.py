@@ -146,6 +146,31 @@ def test_members_that_fabric_adds_to_a_transform_change_nothing(name: str) -> No
     assert len(held.shortcuts) == 1
 
 
+@pytest.mark.law(1)
+@pytest.mark.parametrize("name", ["shortcut", "repository_shortcut"])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_shortcut_that_fabric_shows_with_another_transform_does_not_stay(name: str, is_there: bool) -> None:
+    """The step fails, because its transform is not shown; its rollback restores what was there, or deletes it."""
+    kind, t = STEPS[name], Tenant()
+    spec, held = made(t)
+    spec |= {"path": "Files", "transform": CSV}
+    old = {**spec, "target": {"oneLake": {**spec["target"]["oneLake"], "path": "Files"}}, "transform": {}}
+    if is_there:
+        t.create(KIND, old)
+    found, intent = t.image(kind, spec) if is_there else (None, Intent(IntentAction.CREATE, MARKER))
+    t.send(kind.apply(spec, intent))
+    held.shortcuts[("Files", "link")]["transform"] = {"type": "other"}
+    shown = kind.find(t.fabric, spec)
+    assert shown is not None
+    assert kind.recognises(spec, intent, shown, uncertain=True)
+    t.compensate(kind, spec, intent, shown.resource)
+    assert [row["target"]["oneLake"]["path"] for row in held.shortcuts.values()] == ["Files"] * is_there
+    if found is not None:
+        again = kind.find(t.fabric, spec)
+        assert again is not None
+        assert kind.compensate(spec, intent, again) == []
+
+
 def test_shortcut_with_a_transform_that_fabric_could_not_make_is_an_error() -> None:
     """The operation itself has succeeded: only its result says what became of the shortcut."""
     kind = ShortcutKind()

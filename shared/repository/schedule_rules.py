@@ -122,8 +122,8 @@ class _Entry:
                     what = f"`{name}` {given!r} has an offset; Fabric's API documents times in UTC"
                     self._doubtful(f"{what}, as {found.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", "configuration", name)
                 return found
-        except ValueError:
-            pass  # the 30th of February, for example
+        except (ValueError, OverflowError):
+            pass  # the 30th of February, or a moment before the year 1
         wanted = "must be a time in UTC, as 2026-01-31T08:00:00Z"
         self._bad(f"`{name}` {'is missing; it ' if given is None else ''}{wanted}", "configuration", name)
         return None

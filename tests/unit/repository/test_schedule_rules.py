@@ -46,6 +46,7 @@ def test_schedule_of_each_type_is_accepted(configuration: dict[str, Any]) -> Non
         ({**MONTHLY, "occurrence": {**BY_DAY, "weekday": "Fri"}}, "weekday", "Monday, Tuesday"),
         ({**CRON, "type": "cron"}, '"type"', "must be written Cron"),
         ({**CRON, "startDateTime": "2026-02-30T00:00:00"}, "startDateTime", "a time in UTC"),
+        ({**CRON, "startDateTime": "0001-01-01T00:00:00+02:00"}, "startDateTime", "a time in UTC"),
         ({**CRON, "startDateTime": "2026-02-01T00:00:00+99:00"}, "startDateTime", "a time in UTC"),
         ({**CRON, "endDateTime": "2026-01-01T01:00:00+02:00"}, "endDateTime", "later than"),
         ({**CRON, "endDateTime": "2026-01-01T00:00:00"}, "endDateTime", "later than"),

@@ -20,9 +20,13 @@ from shared.domain.records import DeploymentRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, Origin
 from shared.domain.telemetry import Event
 from shared.saga import deployed
-from shared.saga.dry_run.changes import DRY_RUN_RETRY, Action, dry_run
+from shared.saga.dry_run.changes import DRY_RUN_RETRY, Action, StepChange, dry_run
 from shared.saga.step.delivery import Services
 from shared.steps.git_update import GitUpdateKind
+from shared.steps.item_schedules import ItemSchedulesKind
+from shared.steps.removed_schedules import RemovedSchedulesKind
+from shared.steps.schedules import DELETED
+from shared.steps.sql_endpoint_refresh import MetadataRefreshKind
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +120,7 @@ class DriftWatch:
         except Exception:  # a bug that one target triggers must not stop the round at it for ever
             log.exception("drift of %s (deployment %s) cannot be told", header.target, header.deployment_id)
             return None
-        drifted = [step for step in found.steps if step.action in _DRIFT and step.kind not in _MOVE_ON]
+        drifted = [step for step in found.steps if _has_drifted(step)]
         return [f"{step.id} ({_WORDS.get(step.action) or ', '.join(step.fields)})" for step in drifted]
 
 
@@ -130,8 +134,18 @@ def added(drifted: tuple[DriftedTarget, ...], more: DriftedTarget) -> tuple[Drif
     return drifted
 
 
-_MOVE_ON = frozenset({GitUpdateKind.name})
-"""Kinds whose steps ask for what is newest: a commit to the branch is not a drift of the workspace."""
+def _has_drifted(step: StepChange) -> bool:
+    if step.action not in _DRIFT or step.kind in _MOVE_ON:
+        return False
+    is_deletion = bool(step.files) and all(each.endswith(f" {DELETED}") for each in step.files)
+    return not (is_deletion and step.kind in _DELETE_LATER)
+
+
+_MOVE_ON = frozenset({GitUpdateKind.name, MetadataRefreshKind.name})
+"""Kinds whose steps ask for what is newest: a commit to the branch is not a drift of the workspace, and nothing shows
+whether a SQL endpoint is behind its tables."""
+_DELETE_LATER = frozenset({ItemSchedulesKind.name, RemovedSchedulesKind.name})
+"""Kinds that delete what an earlier deployment has switched off: nobody has changed that since."""
 _WORDS = {Action.CREATE: "missing", Action.RENAME: "renamed", Action.MOVE: "moved"}
 
 

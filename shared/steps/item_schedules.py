@@ -184,7 +184,7 @@ def _remaining(
         for key, row in rows.items()
         if key in aims and (row["enabled"] != aims[key] or data[key] is not row.get("executionData"))
     ]
-    yield from ((_delete(spec, row), f"{_text(row)} deleted") for row in gone)
+    yield from ((_delete(spec, row), f"{_text(row)} {schedules.DELETED}") for row in gone)
     yield from _changes(spec, [pair for pair in changed if not pair[1]["enabled"]])
     missing = [each for each in wanted if not _alike(now, each)]
     yield from ((_post(spec, vars(each), enabled=False), f"{each.text} created") for each in missing)

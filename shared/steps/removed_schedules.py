@@ -49,7 +49,7 @@ class RemovedSchedulesKind(RemovedPartsKind):
 
     def details(self, spec: JsonObject, found: Snapshot) -> Details:
         rows = found.image["schedules"]
-        files = tuple(f"{self.text(r)} {'switched off' if r['enabled'] else 'deleted'}" for r in rows)
+        files = tuple(f"{self.text(r)} {'switched off' if r['enabled'] else schedules.DELETED}" for r in rows)
         return Details(files, will=_counted(rows, "switches off", "deletes"))
 
     def did(self, spec: JsonObject, intent: Intent) -> str:

@@ -34,6 +34,8 @@ JOBS: dict[str, str] = {
     "CopyJob": "Execute",
 }
 """The type of the job that a schedule of such an item starts."""
+DELETED = "deleted"
+"""The word with which a plan names a schedule that the step deletes."""
 
 
 def of_item(fabric: Fabric, workspace_id: str, item_id: str, item_type: str) -> list[JsonObject]:

@@ -428,7 +428,9 @@ def prepared(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None
         steps.append({"id": "ball", "kind": "item", "needs": needs, "with": spec})
     if rule is not None:
         assert control.handle(world.model, "POST", "/_sim/faults", {}, encoded([rule]))[0] == 200
-    world.submit({"name": "m", "steps": copy.deepcopy(steps)})
+    manifest: dict[str, Any] = {"name": "m", "steps": copy.deepcopy(steps)}
+    world.blobs.put(canonical(manifest).encode())
+    world.submit(manifest)
     return world
 
 

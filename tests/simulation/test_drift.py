@@ -3,6 +3,7 @@
 import copy
 import json
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,10 +15,14 @@ from shared.domain.states import DeploymentState
 from shared.domain.telemetry import Event
 from shared.saga import drift
 from shared.saga.drift import DriftWatch
+from shared.saga.dry_run.changes import dry_run
 from shared.saga.dry_run.read_only import READING_POSTS
 from shared.steps import KINDS
 from tests.fakes import MemorySignals, MemoryTelemetry
+from tests.simulation import test_repository_schedules as scheduled
+from tests.simulation.fault_table import SCENARIOS, Scenario, prepared
 from tests.simulation.test_laws import MEDALLION
+from tests.simulation.test_repository import manifest
 from tests.simulation.world import World
 
 DAY = 86400.0
@@ -68,6 +73,43 @@ def test_drift_of_an_untouched_target_is_none() -> None:
     signal = round_of(watch)
     assert (signal.targets, signal.unread, signal.drifted) == (1, 0, ())
     assert (len(changing_calls(world)), json.dumps(world.names())) == (effects, before)
+
+
+def untouched(world: World, monkeypatch: pytest.MonkeyPatch) -> DriftSignal:
+    """Return the signal of a watch in a world where nobody has changed anything since the last deployment."""
+    monkeypatch.setattr(drift, "dry_run", partial(dry_run, sleep=world.clock.advance))
+    signal = round_of(DriftWatch(world.services, world.blobs, MemorySignals(), KINDS, DAY))
+    assert signal.unread == 0
+    return signal
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
+def test_no_step_of_any_kind_has_drifted_right_after_its_deployment(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that does something in every deployment, and one whose next deployment finishes what it began."""
+    world = prepared(scenario, False)
+    world.run()
+    is_kept = world.state("d") is DeploymentState.SUCCEEDED
+    signal = untouched(world, monkeypatch)
+    assert (signal.targets, signal.drifted) == (int(is_kept), ())
+
+
+def test_schedule_that_the_next_deployment_deletes_is_no_drift_until_it_is_switched_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The deployment has switched it off, because the file does not list it any more."""
+    world = World(3)
+    for deployment, times in (("d", {"06:00": True, "18:00": True}), ("e", {"06:00": True})):
+        data = manifest(scheduled.content(world, "{}", times))
+        world.blobs.put(canonical(data).encode())
+        world.submit(data, deployment)
+        assert world.run(deployment) == [DeploymentState.SUCCEEDED]
+    assert scheduled.times(world) == {"06:00": True, "18:00": False}
+    assert untouched(world, monkeypatch).drifted == ()
+    rows = scheduled.pipeline(world).part(scheduled.Schedules).by_id.values()
+    next(each for each in rows if each.shown["configuration"]["times"] == ["18:00"]).shown["enabled"] = True
+    assert [each.count for each in untouched(world, monkeypatch).drifted] == [1]
 
 
 def test_drift_names_the_target_and_what_happened_to_its_items() -> None:

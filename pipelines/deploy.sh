@@ -5,6 +5,7 @@
 #   SAGA_MANIFEST      the file, or instead of it
 #   SAGA_FABRIC_CICD   a configuration of fabric-cicd, and
 #   SAGA_ENVIRONMENT   its environment
+#   SAGA_CONFIG_OVERRIDE  values that replace some of that configuration: a file, or a mapping
 #   SAGA_ROOT          a folder that contains everything the manifest names; default: the manifest's own
 #   SAGA_ID            the deployment id; default: made of SAGA_RUN, the file's name and SAGA_ATTEMPT
 #   SAGA_TIMEOUT       how long to follow (90s, 45m, 2h); default 45m
@@ -122,6 +123,7 @@ case ${SAGA_ON_CANCEL:-detach} in detach | cancel) ;; *) refuse 'on-cancel is de
 given=()
 if [[ -n ${SAGA_FABRIC_CICD:-} ]]; then given+=("--fabric-cicd=$SAGA_FABRIC_CICD"); fi
 if [[ -n ${SAGA_ENVIRONMENT:-} ]]; then given+=("--environment=$SAGA_ENVIRONMENT"); fi
+if [[ -n ${SAGA_CONFIG_OVERRIDE:-} ]]; then given+=("--config-override=$SAGA_CONFIG_OVERRIDE"); fi
 if [[ -n ${SAGA_ROOT:-} ]]; then given+=("--root=$SAGA_ROOT"); fi
 while IFS= read -r line; do [[ -z $line ]] || given+=("--values=$line"); done <<<"${SAGA_VALUES:-}"
 while IFS= read -r line; do [[ -z $line ]] || given+=("--set=$line"); done <<<"${SAGA_SET:-}"

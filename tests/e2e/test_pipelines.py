@@ -56,7 +56,7 @@ class Pipeline:
     def over_http(self, inputs: Mapping[str, str]) -> jobs.Step:
         """Return the deploying step of a job that knows only the app's address and a function key."""
         reached = {"url": self.running.stack.functions_url, "function-key": self.running.stack.function_key}
-        names = {"function-key": "functionKey", "fabric-cicd": "fabricCicd"} if self.kind == "azure" else {}
+        names = {"function-key": "functionKey", "fabric-cicd": "fabricCicd", "config-override": "configOverride"} if self.kind == "azure" else {}
         given = {names.get(name, name): value for name, value in {**reached, **inputs}.items()}
         step = self.step("", given)
         environment = {name: value for name, value in step.environment.items() if name != "AzureWebJobsStorage"}
@@ -261,10 +261,11 @@ def test_pipeline_deploys_a_configuration_of_fabric_cicd_over_http(pipeline: Pip
     workspace = f"pl-cicd-{pipeline.kind}"
     repository(pipeline.folder / "items")
     config = {
-        "core": {"workspace": {"PROD": workspace}, "repository_directory": "items", "parameter": "items/parameter.yml"}
+        "core": {"workspace": {"PROD": "replaced"}, "repository_directory": "items", "parameter": "items/parameter.yml"}
     }
     (pipeline.folder / "config.yml").write_text(json.dumps(config))
-    inputs = {"fabric-cicd": "config.yml", "environment": "PROD", "id": workspace}
+    override = json.dumps({"core": {"workspace": {"PROD": workspace}}})
+    inputs = {"fabric-cicd": "config.yml", "environment": "PROD", "config-override": override, "id": workspace}
     done = pipeline.over_http(inputs).run(pipeline.folder)
     assert done.code == 0, done.log
     assert pipeline.outputs(done) == (workspace, "succeeded", "0")

@@ -243,10 +243,9 @@ def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Attempt:
             started = operations.started(d, reply.operation, OperationPurpose.APPLY, call.operation_kind)
             submitted: StepChanges = {"state": StepState.SUBMITTED, "operation": started, "calls_done": number}
             return Reschedule(operations.first_delay(d, started.kind), changes=submitted)
+        results.check(d, spec, reply.body)
         if intent.action is IntentAction.CREATE:
             resource = d.kind.created(spec, _body(reply.body, call.path, d.kind.names_itself_by))
-        else:
-            results.check(d, spec, reply.body)
     return _verify(d, spec, _known(resource), intent)
 
 

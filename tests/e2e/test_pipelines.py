@@ -56,7 +56,11 @@ class Pipeline:
     def over_http(self, inputs: Mapping[str, str]) -> jobs.Step:
         """Return the deploying step of a job that knows only the app's address and a function key."""
         reached = {"url": self.running.stack.functions_url, "function-key": self.running.stack.function_key}
-        names = {"function-key": "functionKey", "fabric-cicd": "fabricCicd", "config-override": "configOverride"} if self.kind == "azure" else {}
+        names = (
+            {"function-key": "functionKey", "fabric-cicd": "fabricCicd", "config-override": "configOverride"}
+            if self.kind == "azure"
+            else {}
+        )
         given = {names.get(name, name): value for name, value in {**reached, **inputs}.items()}
         step = self.step("", given)
         environment = {name: value for name, value in step.environment.items() if name != "AzureWebJobsStorage"}

@@ -16,6 +16,9 @@ from shared.saga.per_client import PerClient
 
 COLLECTING = timedelta(seconds=3)
 """How long an item waits for others, from the first that waits."""
+_COMING = timedelta(seconds=15)
+"""How long others read an item too. After that, its step has probably ended in another process, and a rollback may have
+deleted the item: Fabric refuses an export as a whole for one item that is not there."""
 _KEPT = timedelta(minutes=5)
 """An item that nobody has asked for since is forgotten: its delivery has died."""
 _AGAIN_SECONDS = 1.0
@@ -58,6 +61,12 @@ class ReadBacks:
                 self._groups.pop(key, None)
         return found
 
+    def forget(self, workspace_id: str, item_id: str) -> None:
+        """Forget an item that nobody waits for any more."""
+        with self._lock:
+            self._waiting.pop((workspace_id, item_id), None)
+            self._groups.pop((workspace_id, item_id), None)
+
     def _formed(self, key: tuple[str, str], later_than: datetime) -> _Group | None:
         """Return the group of an item, if those that wait are many or have waited long enough; None if it waits."""
         now = self._now()
@@ -66,7 +75,8 @@ class ReadBacks:
         if now <= later_than:
             return None
         self._waiting.setdefault(key, now)
-        own = sorted(each for each in self._waiting if each[0] == key[0])
+        here = ((each, since) for each, since in self._waiting.items() if each[0] == key[0])
+        own = sorted(each for each, since in here if each == key or now - since < _COMING)
         began = min(self._waiting[each] for each in own)
         if len(own) < TOGETHER and now - began < COLLECTING:
             return None

@@ -16,12 +16,14 @@ from shared.domain.json import canonical
 from shared.domain.manifest import compile_manifest
 from shared.domain.states import DeploymentState
 from shared.saga import deployed, drift
+from shared.saga.command.verbs import Verb
 from shared.saga.dry_run.changes import Action, StepChange, dry_run
 from shared.steps import KINDS, STEPS
 from tests.fakes import MemorySignals
 from tests.simulation import repositories
 from tests.simulation.edges import WORKSPACE
 from tests.simulation.test_repository import BALL, definitions, manifest, notebooks, tampered
+from tests.simulation.test_verbs import until
 from tests.simulation.world import World
 
 
@@ -237,6 +239,28 @@ def test_content_that_fabric_has_not_taken_is_not_taken_for_rewritten() -> None:
     checked(world, models(world, CHANGED), "f")
     assert "Git" in definitions_of(world)["m0"]
     assert actions(planned(world, data)) == {Action.UNCHANGED}
+
+
+@pytest.mark.parametrize(("workers", "seconds"), [(1, 0.0), (2, 15.0)])
+def test_items_of_a_cancelled_deployment_are_not_read_with_those_of_the_next(workers: int, seconds: float) -> None:
+    """They are deleted, and Fabric would refuse the export of all. Their steps may have ended in another process."""
+    world = World(1, pace=0.1, workers=workers)
+    world.submit(manifest(notebooks(world, 1)), "a")
+    assert world.run("a") == [DeploymentState.SUCCEEDED]
+    step = notebooks(world, 6)
+    step["with"]["unchanged"] = "check"
+    world.submit(manifest(step))
+    while sum(1 for row in world.journal.steps("d") if "verifiedAt" in (row.record.outputs or {})) < 5:
+        until(world, 0.5)
+    until(world, 3.0)
+    assert world.ask(Verb.CANCEL).accepted
+    assert world.run() == [DeploymentState.CANCELLED]
+    until(world, seconds)
+    before = len(world.model.calls)
+    checked(world, notebooks(world, 6), "e")
+    assert all(notes(world).values())
+    refused = [c for c in world.model.calls[before:] if c["method"] == "POST" and c["status"] >= 400]
+    assert refused == []
 
 
 def test_type_that_other_steps_change_afterwards_is_not_read_back() -> None:

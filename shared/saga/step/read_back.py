@@ -62,14 +62,16 @@ def is_awaited(d: Delivery) -> bool:
 
 
 def go_on(d: Delivery, reason: str) -> Attempt:
-    """Read the definition back if Fabric shows it now, and settle the step with what its row has or with `reason`."""
+    """Read the definition back if Fabric shows it now, and settle the step with what its row has or with `reason`. A
+    deployment that is aborted waits for nothing."""
     outputs = {name: value for name, value in (d.step.outputs or {}).items() if name != _VERIFIED}
     verified_at = datetime.fromisoformat((d.step.outputs or {})[_VERIFIED])
     left = (verified_at + PATIENCE - d.now).total_seconds()
-    found = _shown(d, verified_at + CLOCK_SKEW) if left > 0 else ""
-    if isinstance(found, float) and not d.header.is_abort_requested:
+    found = _shown(d, verified_at + CLOCK_SKEW) if left > 0 and not d.header.is_abort_requested else ""
+    if isinstance(found, float):
         return Reschedule(min(found, left))  # a Retry-After may name an hour
-    if isinstance(found, str) and found:
+    _forget(d)
+    if found:
         noted = {**outputs, "seen": found}
         outputs = noted if _has_room(noted) else outputs
     return Settle(StepState.SUCCEEDED, d.step.done or reason, {"outputs": outputs, "error": None})
@@ -94,6 +96,12 @@ def _shown(d: Delivery, later_than: datetime) -> str | float:
     except InvalidInputError as error:
         log.warning("step %s of %s: %s", d.step.step_id, d.step.deployment_id, error)
         return ""
+
+
+def _forget(d: Delivery) -> None:
+    resource, services = d.step.resource, d.services
+    if resource is not None and resource.parent_id is not None:
+        read_backs_of(services.fabric, services.clock.now).forget(resource.parent_id, resource.id.lower())
 
 
 def _has_room(outputs: JsonObject) -> bool:

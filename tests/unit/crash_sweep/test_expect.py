@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from local.crash_sweep import expect
-from local.crash_sweep.manifests import Manifest
+from local.crash_sweep.manifests import NAMES, Manifest
+from shared.domain.approval import APPROVAL
 from shared.domain.records import AuditEntry, DeploymentRecord, Resource, StepRecord
 from shared.domain.states import DeploymentState, StepState
+from shared.steps import KINDS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ID = "sweep-0123abcd"
@@ -108,12 +110,19 @@ def test_manifests_have_an_eventhouse_a_dataflow_an_environment_and_a_cleanup() 
     """They are created beside items that Fabric adds, and an environment is restored; no other item is expected. A job
     runs after the failure."""
     companions, restoring = Manifest.load("companions"), Manifest.load("restoring")
-    assert companions.items == ["compute", "prices", "telemetry", "tidy"]
-    assert companions.creations == Counter({"workspaces": 1, "items": 4})
+    assert companions.items == ["compute", "prices", "tables_of", "telemetry", "tidy"]
+    assert companions.creations == Counter({"workspaces": 1, "items": 4, "lakehouses": 1})
     assert (restoring.items, restoring.creations) == (["fresh"], Counter({"items": 1}))
     types = {
         s["with"]["type"] for s in [*companions.content["steps"], *restoring.content["steps"]] if "type" in s["with"]
     }
     assert types >= {"Eventhouse", "Dataflow", "Environment"}
+    assert Manifest.load("settings").creations == Counter({"warehouses": 1, "shortcuts": 1, "folders": 1})
     assert MEDALLION.creations == Counter({"workspaces": 1, "lakehouses": 3, "roleAssignments": 3})
     assert [s["id"] for s in companions.content["steps"] if s["with"].get("when") == "always"] == ["cleanup"]
+
+
+def test_manifests_have_every_kind_whose_steps_call_fabric() -> None:
+    """A new kind belongs into one of the manifests of the sweep. An approval calls nothing."""
+    steps = [step for name in NAMES for step in Manifest.load(name).content["steps"]]
+    assert KINDS.keys() - {step["kind"] for step in steps} == {APPROVAL}

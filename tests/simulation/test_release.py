@@ -1,6 +1,7 @@
 """Release: a person gives up what a stuck deployment cannot compensate. It ends, names what remains, and frees its
 target."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -19,9 +20,12 @@ from shared.saga.command import release
 from shared.saga.command.verbs import Verb, allowed_verbs
 from shared.saga.step import execution
 from shared.steps.marker import with_marker
+from tests.simulation.edges import WORKSPACE
 from tests.simulation.laws import violations
 from tests.simulation.other_actors import OtherActors
 from tests.simulation.test_laws import MEDALLION, check_laws, failing
+from tests.simulation.test_repository import manifest
+from tests.simulation.test_repository_schedules import content
 from tests.simulation.test_verbs import step, until
 from tests.simulation.world import World
 
@@ -156,6 +160,38 @@ def test_release_waits_for_a_try_in_progress() -> None:
     assert not world.journal.header("d").record.is_released
     check_laws(world)
     check_proof(world)
+
+
+def test_released_deployment_has_its_own_error_again_when_it_is_rolled_back() -> None:
+    """Also if the failed step reports what its rollback made again: the schedules, which Fabric deletes with each
+    definition."""
+    world = World(3)
+    world.model.update_settings({"schedules_need_their_part": True})
+    world.submit(manifest(content(world, "{}", {"06:00": True})))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    changed = content(world, "[]", {"06:00": True})
+    items: Any = changed["with"]
+    items["items"][0]["description"] = "new"
+    refused = {"status": 400, "body": {"errorCode": "InvalidInput", "message": "no"}}
+    rules = [
+        {"match": {"method": "PATCH", "path": ".*/items/[^/]+"}, "when": {"nth": 1}, "action": refused},
+        {"match": {"method": "DELETE", "path": ".*/items/[^/]+"}, "action": {"status": 403}},
+    ]
+    assert control.handle(world.model, "POST", "/_sim/faults", {}, json.dumps(rules).encode())[0] == 200
+    lake = {"id": "lake", "kind": "lakehouse", "with": {"workspaceId": WORKSPACE, "displayName": "lake"}}
+    world.submit(manifest(lake, {**changed, "needs": ["lake"]}), "e")
+    until(world, 3600)
+    assert world.state("e") is DeploymentState.STUCK
+    failed = next(s.record for s in world.journal.steps("e") if s.record.error is not None)
+    assert "renewed" in (failed.outputs or {})
+    assert world.ask(Verb.RELEASE, "e").accepted
+    assert world.run("e") == [DeploymentState.FAILED]
+    assert control.handle(world.model, "POST", "/_sim/faults", {}, b"[]")[0] == 200
+    assert world.ask(Verb.COMPENSATE, "e").accepted
+    assert world.run("e") == [DeploymentState.COMPENSATED]
+    error = world.journal.header("e").record.error
+    assert error is not None
+    assert error.message.startswith(f"step {failed.step_id}: ")
 
 
 @pytest.mark.parametrize("acts", [True, False])

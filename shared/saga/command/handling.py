@@ -124,7 +124,7 @@ def _compensate(attempt: Attempt) -> CommandResult:
 def _retry_released(attempt: Attempt) -> CommandResult:
     """Continue the rollback of a released deployment. Its error was the release; now it is the steps' error again."""
     rows = [row.record for row in attempt.services.journal.steps(attempt.command.deployment_id)]
-    errors = (deployment_error(row) for row in rows if row.outputs is None)
+    errors = map(deployment_error, rows)
     requested_changes: DeploymentChanges = {
         "compensate_requested_by": attempt.who,
         "release_write": 0,

@@ -18,13 +18,16 @@ from shared.domain.manifest import compile_manifest
 from shared.domain.ports import Blobs, DriftedTarget, DriftSignal, KindRules, Signals
 from shared.domain.records import DeploymentRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, Origin
+from shared.domain.step_graph import StepGraph
 from shared.domain.telemetry import Event
 from shared.saga import deployed
 from shared.saga.dry_run.changes import DRY_RUN_RETRY, Action, StepChange, dry_run
 from shared.saga.step.delivery import Services
 from shared.steps.git_update import GitUpdateKind
+from shared.steps.item_notes import Unchanged
 from shared.steps.item_schedules import ItemSchedulesKind
 from shared.steps.removed_schedules import RemovedSchedulesKind
+from shared.steps.repository_item import RepositoryItemKind
 from shared.steps.schedules import DELETED
 from shared.steps.sql_endpoint_refresh import MetadataRefreshKind
 
@@ -105,7 +108,7 @@ class DriftWatch:
             found = dry_run(
                 self.services.fabric,
                 self.services.kinds,
-                compile_manifest(json.loads(content), self.kinds),
+                _watched(compile_manifest(json.loads(content), self.kinds)),
                 clock=self.services.clock,
                 policy=DRY_RUN_RETRY.once(),
                 budget_seconds=_PLAN_SECONDS,
@@ -132,6 +135,18 @@ def added(drifted: tuple[DriftedTarget, ...], more: DriftedTarget) -> tuple[Drif
         if len(found) <= _MAX_TARGETS and len(json.dumps([vars(row) for row in found])) <= ROOM_CHARACTERS:
             return found
     return drifted
+
+
+def _watched(graph: StepGraph) -> StepGraph:
+    """Return the steps as they are watched: an item that each deployment sends again counts as changed in every plan,
+    so it is trusted instead."""
+    steps = [
+        replace(step, spec={**step.spec, "unchanged": Unchanged.SKIP.value})
+        if step.kind == RepositoryItemKind.name and step.spec.get("unchanged") == Unchanged.REDEPLOY
+        else step
+        for step in graph.steps
+    ]
+    return replace(graph, steps=tuple(steps))
 
 
 def _has_drifted(step: StepChange) -> bool:

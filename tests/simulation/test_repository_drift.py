@@ -152,6 +152,21 @@ def test_change_of_the_repository_is_told_from_one_on_top_of_drift() -> None:
     assert "Git" in definitions_of(world)["m0"]
 
 
+def test_item_that_each_deployment_sends_again_has_not_drifted() -> None:
+    """A plan says that it will be sent; the watch reports only what somebody changed."""
+    world = World(1, pace=0.1)
+    step = notebooks(world, 3)
+    step["with"]["unchanged"] = "redeploy"
+    data = manifest(step)
+    world.blobs.put(canonical(data).encode())
+    world.submit(data)
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    assert actions({name: each for name, each in planned(world, data).items() if name}) == {Action.UPDATE}
+    assert drifted(world) == []
+    next(i for w in world.model.store.workspaces.values() for i in w.standing() if i.name == "n0").name = "by hand"
+    assert drifted(world) == ["content/Notebook/n0 (displayName)"]
+
+
 def test_item_that_was_not_read_back_is_learnt_when_it_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the digest nobody knows who changed it, and the plan says so. It is sent again once, not each time."""
     monkeypatch.setattr("shared.repository.normalise._RULES", {})

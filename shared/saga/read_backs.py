@@ -17,11 +17,21 @@ from shared.saga.per_client import PerClient
 COLLECTING = timedelta(seconds=3)
 """How long an item waits for others, from the first that waits."""
 _COMING = timedelta(seconds=15)
-"""How long others read an item too. After that, its step has probably ended in another process, and a rollback may have
-deleted the item: Fabric refuses an export as a whole for one item that is not there."""
+"""How long an item that nobody has asked for since is read with others. After that, its step has probably ended in
+another process, and a rollback may have deleted the item: Fabric refuses an export as a whole for one that is gone."""
 _KEPT = timedelta(minutes=5)
-"""An item that nobody has asked for since is forgotten: its delivery has died."""
+"""How long an export is remembered: more than an item waits for it."""
+_AT_ONCE = 4
+"""Exports whose definitions a process has in memory, or will have: each may have as much as an answer."""
 _AGAIN_SECONDS = 1.0
+
+
+@dataclass
+class _Wait:
+    """When an item was asked for first, and last."""
+
+    since: datetime
+    asked_at: datetime
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,7 @@ class ReadBacks:
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
         self._lock = threading.Lock()
-        self._waiting: dict[tuple[str, str], datetime] = {}
+        self._waiting: dict[tuple[str, str], _Wait] = {}
         self._groups: dict[tuple[str, str], _Group] = {}
 
     def definition(
@@ -70,15 +80,15 @@ class ReadBacks:
     def _formed(self, key: tuple[str, str], later_than: datetime) -> _Group | None:
         """Return the group of an item, if those that wait are many or have waited long enough; None if it waits."""
         now = self._now()
-        self._waiting = {each: since for each, since in self._waiting.items() if now - since < _KEPT}
+        waiting = self._waiting.items()
+        self._waiting = {each: wait for each, wait in waiting if each == key or now - wait.asked_at < _COMING}
         self._groups = {each: group for each, group in self._groups.items() if now - group.formed_at < _KEPT}
         if now <= later_than:
             return None
-        self._waiting.setdefault(key, now)
-        here = ((each, since) for each, since in self._waiting.items() if each[0] == key[0])
-        own = sorted(each for each, since in here if each == key or now - since < _COMING)
-        began = min(self._waiting[each] for each in own)
-        if len(own) < TOGETHER and now - began < COLLECTING:
+        self._waiting.setdefault(key, _Wait(now, now)).asked_at = now
+        own = sorted(each for each in self._waiting if each[0] == key[0])
+        began = min(self._waiting[each].since for each in own)
+        if (len(own) < TOGETHER and now - began < COLLECTING) or self._in_memory() >= _AT_ONCE:
             return None
         chosen = [key, *(each for each in own if each != key)][:TOGETHER]
         group = _Group(now, sorted(item_id for _, item_id in chosen), Exports(self._now))
@@ -86,6 +96,10 @@ class ReadBacks:
             del self._waiting[each]
             self._groups[each] = group
         return group
+
+    def _in_memory(self) -> int:
+        exports = {id(group.exports): group.exports for group in self._groups.values()}
+        return sum(1 for each in exports.values() if each.drop_unused())
 
 
 _shared = PerClient(ReadBacks)

@@ -54,6 +54,10 @@ def settle(
         _write(notes, header, own)
     elif end in (DeploymentState.COMPENSATED, DeploymentState.CANCELLED):
         _reverse(notes, header, own)
+    elif end is DeploymentState.FAILED:  # released: only what was compensated is as before
+        own = [row for row in own if row.state is StepState.COMPENSATED]
+        _reverse(notes, header, own, _noted_by(own))
+    if end in (DeploymentState.COMPENSATED, DeploymentState.CANCELLED, DeploymentState.FAILED):
         for workspace_id in {(row.outputs or {})["workspaceId"] for row in own if (row.outputs or {}).get("renewed")}:
             notes.put(list(_with_new_ids(own, notes.of_workspace(workspace_id))))
 
@@ -245,8 +249,25 @@ def _after(note: DeployedItem, before: DeployedItem | None) -> DeployedItem:
     return replace(note, previous=dump(replace(before, previous=None)))
 
 
-def _reverse(notes: DeployedItems, header: DeploymentRecord, rows: list[StepRecord]) -> None:
+def _noted_by(rows: Iterable[StepRecord]) -> Callable[[DeployedItem], bool]:
+    """Return what is True for the notes that these steps have written or given up, and for those on the schedules of
+    their items."""
+    outputs = [row.outputs or {} for row in rows]
+    identities = {each["identity"] for each in outputs if "identity" in each}
+    identities |= {identity for each in outputs for identity in each.get("removed", ())}
+    items = {each["id"] for each in outputs if "id" in each}
+    return lambda note: note.identity in identities or (note.type == SCHEDULES and note.item_id in items)
+
+
+def _reverse(
+    notes: DeployedItems,
+    header: DeploymentRecord,
+    rows: list[StepRecord],
+    is_chosen: Callable[[DeployedItem], bool] = lambda _: True,
+) -> None:
+    """Put the notes before this deployment in place of its own, or of those that are chosen."""
     for workspace_id in {row.resource.parent_id for row in rows if row.resource is not None and row.resource.parent_id}:
-        own = [note for note in notes.of_workspace(workspace_id) if note.deployment_id == header.deployment_id]
+        noted = [note for note in notes.of_workspace(workspace_id) if note.deployment_id == header.deployment_id]
+        own = [note for note in noted if is_chosen(note)]
         notes.put([load(DeployedItem, note.previous) for note in own if note.previous is not None])
         notes.remove(workspace_id, [note.identity for note in own if note.previous is None])

@@ -24,7 +24,7 @@ from tests.simulation.edges import WORKSPACE
 from tests.simulation.laws import violations
 from tests.simulation.other_actors import OtherActors
 from tests.simulation.test_laws import MEDALLION, check_laws, failing
-from tests.simulation.test_repository import manifest
+from tests.simulation.test_repository import definitions, manifest
 from tests.simulation.test_repository_schedules import content
 from tests.simulation.test_verbs import step, until
 from tests.simulation.world import World
@@ -192,6 +192,29 @@ def test_released_deployment_has_its_own_error_again_when_it_is_rolled_back() ->
     error = world.journal.header("e").record.error
     assert error is not None
     assert error.message.startswith(f"step {failed.step_id}: ")
+
+
+def test_what_a_released_deployment_has_restored_is_sent_again() -> None:
+    """Its notes do not hold any more: the next deployment must not take the restored items for unchanged."""
+    world = World(3)
+    world.submit(manifest(content(world, "{}", None)))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    lake = {"id": "lake", "kind": "lakehouse", "with": {"workspaceId": WORKSPACE, "displayName": "lake"}}
+    newer = manifest(lake, {**content(world, "[]", None), "needs": ["lake"]})
+    world.submit(newer, "e")
+    assert world.run("e") == [DeploymentState.SUCCEEDED]
+    sent = definitions(world)
+    rule = {"match": {"method": "DELETE", "path": ".*/items/[^/]+"}, "action": {"status": 403}}
+    assert control.handle(world.model, "POST", "/_sim/faults", {}, json.dumps([rule]).encode())[0] == 200
+    assert world.ask(Verb.RETIRE, "e").accepted
+    until(world, 3600)
+    assert world.state("e") is DeploymentState.STUCK
+    assert definitions(world) != sent
+    assert world.ask(Verb.RELEASE, "e").accepted
+    assert world.run("e") == [DeploymentState.FAILED]
+    world.submit(newer, "f")
+    assert world.run("f") == [DeploymentState.SUCCEEDED]
+    assert definitions(world) == sent
 
 
 @pytest.mark.parametrize("acts", [True, False])

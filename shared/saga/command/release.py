@@ -20,6 +20,7 @@ from shared.domain.ports import Change, Locks, Versioned
 from shared.domain.records import DeploymentChanges, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.row_limits import fitted
 from shared.domain.states import DeploymentState, IntentAction, StepState
+from shared.saga import deployed
 from shared.saga.orchestration.ends import changed_nothing, end_fields, final_state
 from shared.saga.orchestration.views import Ended, Wait
 from shared.saga.step.delivery import Services
@@ -55,6 +56,7 @@ def settle(services: Services, locks: Locks, header: Versioned[DeploymentRecord]
         _write_all(services, changes)
     steps = [row.record for row in journal.steps(record.deployment_id)]
     state, after = _end(services, record, steps)
+    deployed.settle(services.deployed, record, steps, state)
     reason = after.error.message if state is DeploymentState.FAILED and after.error else "everything is rolled back"
     journal.write_header(Change(header, fitted(after), ORCHESTRATOR, reason))
     locks.release(record.target, record.deployment_id)

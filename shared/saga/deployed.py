@@ -15,10 +15,10 @@ from weakref import WeakKeyDictionary
 from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.json import JsonObject, canonical
 from shared.domain.ports import DeployedItem, DeployedItems
-from shared.domain.ports.deployed import SCHEDULES, identity_of
+from shared.domain.ports.deployed import PARTS_OF_ITEMS, SCHEDULES, identity_of
 from shared.domain.record_json import dump, load
 from shared.domain.records import DeploymentRecord, StepRecord
-from shared.domain.states import DeploymentState, StepState
+from shared.domain.states import DeploymentState, IntentAction, StepState
 from shared.steps.item_schedules import ItemSchedulesKind
 from shared.steps.orphans import OrphansKind
 from shared.steps.removed_schedules import RemovedSchedulesKind
@@ -54,9 +54,11 @@ def settle(
         _write(notes, header, own)
     elif end in (DeploymentState.COMPENSATED, DeploymentState.CANCELLED):
         _reverse(notes, header, own)
-    elif end is DeploymentState.FAILED:  # released: only what was compensated is as before
+    elif end is DeploymentState.FAILED:  # released, or rollback is off: only what was compensated is as before
+        left = [row for row in own if row.state is not StepState.COMPENSATED]
         own = [row for row in own if row.state is StepState.COMPENSATED]
         _reverse(notes, header, own, _noted_by(own))
+        _doubt(notes, left)
     if end in (DeploymentState.COMPENSATED, DeploymentState.CANCELLED, DeploymentState.FAILED):
         for workspace_id in {(row.outputs or {})["workspaceId"] for row in own if (row.outputs or {}).get("renewed")}:
             notes.put(list(_with_new_ids(own, notes.of_workspace(workspace_id))))
@@ -247,6 +249,19 @@ def _after(note: DeployedItem, before: DeployedItem | None) -> DeployedItem:
     if before.deployment_id == note.deployment_id:
         return replace(note, previous=before.previous)
     return replace(note, previous=dump(replace(before, previous=None)))
+
+
+def _doubt(notes: DeployedItems, rows: Iterable[StepRecord]) -> None:
+    """Forget which content was sent to the items that these steps have changed or may have changed: the next deployment
+    sends it, whatever it is."""
+    changed: dict[str, set[str]] = {}
+    for row in rows:
+        is_begun = row.intent is not None and row.intent.action is not IntentAction.ADOPT
+        if row.kind == RepositoryItemKind.name and is_begun and row.resource is not None and row.resource.parent_id:
+            changed.setdefault(row.resource.parent_id, set()).add(row.resource.id.lower())
+    for workspace_id, ids in changed.items():
+        noted = [note for note in notes.of_workspace(workspace_id) if note.item_id.lower() in ids]
+        notes.put([replace(each, sent="", seen=None) for each in noted if each.type not in PARTS_OF_ITEMS])
 
 
 def _noted_by(rows: Iterable[StepRecord]) -> Callable[[DeployedItem], bool]:

@@ -10,6 +10,7 @@ import pytest
 
 from local.fabric_simulator import control
 from shared.domain.errors import LimitError
+from shared.domain.flags import FeatureFlags
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.policy import EnginePolicy
 from shared.domain.ports import Change, Versioned
@@ -213,6 +214,37 @@ def test_what_a_released_deployment_has_restored_is_sent_again() -> None:
     assert world.ask(Verb.RELEASE, "e").accepted
     assert world.run("e") == [DeploymentState.FAILED]
     world.submit(newer, "f")
+    assert world.run("f") == [DeploymentState.SUCCEEDED]
+    assert definitions(world) == sent
+
+
+@pytest.mark.parametrize("ended", ["released", "rollback is off"])
+def test_what_a_failed_deployment_has_left_is_replaced_although_its_content_was_sent_before(ended: str) -> None:
+    """The repository goes back to the earlier content, which a note names: the items have that of the failed one."""
+    world = World(3, EnginePolicy().under(FeatureFlags(rollback=ended == "released")))
+    old = manifest(content(world, "{}", None))
+    world.submit(old)
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    sent = definitions(world)
+    newer = content(world, "[]", None)
+    ball: dict[str, Any] = {"id": "ball", "kind": "item", "needs": ["content"]}
+    ball["with"] = {"workspaceId": WORKSPACE, "type": "Crystal", "displayName": "ball"}
+    rule = {
+        "match": {"method": "POST", "path": ".*/updateDefinition"},
+        "when": {"nth": list(range(3, 200))},
+        "action": {"status": 403},
+    }
+    assert control.handle(world.model, "POST", "/_sim/faults", {}, json.dumps([rule]).encode())[0] == 200
+    world.submit(manifest(newer, ball), "e")
+    until(world, 3600)
+    if ended == "released":
+        assert world.state("e") is DeploymentState.STUCK
+        assert world.ask(Verb.RELEASE, "e").accepted
+        world.run("e")
+    assert world.state("e") is DeploymentState.FAILED
+    assert definitions(world) != sent
+    assert control.handle(world.model, "POST", "/_sim/faults", {}, b"[]")[0] == 200
+    world.submit(old, "f")
     assert world.run("f") == [DeploymentState.SUCCEEDED]
     assert definitions(world) == sent
 

@@ -178,6 +178,8 @@ def _fail(services: Services, locks: Locks, header: Versioned[DeploymentRecord])
     )
     ending = end_fields(services, record, DeploymentState.FAILED)
     reason = f"rollback is off, so nothing is rolled back: {_rollback_cause(record)}"
+    rows = [row.record for row in services.journal.steps(record.deployment_id)]
+    deployed.settle(services.deployed, record, rows, DeploymentState.FAILED)
     write(services, header, reason, {"state": DeploymentState.FAILED, "error": error, **ending})
     locks.release(record.target, record.deployment_id)
 

@@ -40,26 +40,31 @@ def run(bench: Bench, workspaces: int, items: int) -> None:
         content = with_labels(manifest(name, items), label)
         bench.storage.submit(envelope(bench.storage.blobs, name, {"manifest": content}, "bench"))
     row("submitted", f"{time.time() - began:.1f} s")
-    headers, peak = _followed(bench, label, workspaces)
-    calls: list[dict[str, Any]] = fetch(f"{bench.stack.fabric_url}/_sim/calls?after={first}")
+    headers, calls, peak = _followed(bench, label, workspaces, first)
     _print(headers, began, calls, peak)
 
 
-def _followed(bench: Bench, label: Mapping[str, str], wanted: int) -> tuple[list[DeploymentRecord], int]:
-    """Return the headers when all have ended, and the most memory that all hosts had together, in MiB.
+def _followed(
+    bench: Bench, label: Mapping[str, str], wanted: int, first: int
+) -> tuple[list[DeploymentRecord], list[dict[str, Any]], int]:
+    """Return the headers when all have ended, the calls to Fabric from the number `first` on, and the most memory that
+    all hosts had together, in MiB.
 
-    Raises AssertionError if nothing changes for 15 minutes."""
-    ended, peak, changed = -1, 0, time.monotonic()
+    Raises AssertionError if for 15 minutes none ends and none calls Fabric: deployments that share a quota fairly end
+    late, and close together."""
+    calls, ended, peak, changed = list[dict[str, Any]](), -1, 0, time.monotonic()
     while True:
         peak = max(peak, _resident(bench))
         headers = bench.storage.journal.page(wanted, labels=label)
         done = sum(header.state in DEPLOYMENT_ENDED for header in headers)
+        new: list[dict[str, Any]] = fetch(f"{bench.stack.fabric_url}/_sim/calls?after={first + len(calls)}")
+        calls += new
         if done == wanted:
-            return headers, peak
-        if done != ended:
+            return headers, calls, peak
+        if done != ended or new:
             ended, changed = done, time.monotonic()
         if time.monotonic() - changed > _QUIET_SECONDS:
-            raise AssertionError(f"{done} of {wanted} have ended, and none in {_QUIET_SECONDS:g} s")
+            raise AssertionError(f"{done} of {wanted} have ended, and nothing happened in {_QUIET_SECONDS:g} s")
         time.sleep(_POLL_SECONDS)
 
 

@@ -48,44 +48,7 @@ class RepositoryKind:
 
     def check(self, spec: Fields) -> None:
         spec.guid("workspaceId", required=True, words=WORKSPACE_ID)
-        spec.text("environment", words=Words("The environment whose values parameter.yml has.", "PROD"))
-        spec.text(
-            "parameters",
-            maximum=1024,
-            words=Words("The file of parameters. Default: parameter.yml in `path`; `none` ignores it.", "none"),
-        )
-        spec.boolean(
-            "environmentVariables",
-            words=Words("Replace $ENV:NAME in parameter.yml by the caller's variables; they are stored.", True),
-        )
-        spec.texts("itemTypes", words=Words("Deploy only these types. Default: all.", ["Notebook", "DataPipeline"]))
-        spec.texts("include", words=Words("Deploy only these items, as name and type.", ["Load.Notebook"]))
-        spec.text("exclude", words=Words("Leave out items whose name begins with this expression.", "^tmp_"))
-        spec.boolean(
-            "shortcuts",
-            default=True,
-            words=Words("Make the shortcuts of the lakehouses as the repository lists them. Default: true.", False),
-        )
-        spec.boolean(
-            "refreshSqlEndpoints",
-            words=Words(
-                "Refresh the SQL endpoint of each lakehouse after its shortcuts, before the items that refer to it. "
-                "Default: false.",
-                True,
-            ),
-        )
-        spec.text("excludeShortcuts", words=Words("Leave shortcuts alone whose name begins with this.", "^tmp_"))
-        spec.texts("includeFolders", words=Words("Of the items in folders, deploy only those in these.", ["/Raw"]))
-        spec.text("excludeFolders", words=Words("Leave out items of folders that this expression finds.", "^/tmp"))
-        spec.choice(
-            "unchanged",
-            tuple(Unchanged),
-            words=Words(
-                "An item that was deployed with the same content: skip it, check that Fabric still has that content, "
-                "or redeploy it. Default: skip.",
-                "check",
-            ),
-        )
+        _check_choices(spec)
         _check_orphans(spec)
         is_path = spec.path_field(
             "path",
@@ -97,48 +60,10 @@ class RepositoryKind:
         if is_path:
             spec.not_packed("path")
             return
-        spec.texts(
-            "others",
-            words=Words("Items that are not deployed, but present; set by the command line.", ["Notebook/old"]),
-        )
-        spec.raw("source", words=Words("The packed folder, for messages; set by the command line.", "workspace"))
-        folders = spec.texts("folders", words=Words("The folders, parents first; set by the command line.", ["/Raw"]))
-        rows = _each(
-            spec,
-            "items",
-            _read_item,
-            spec.rows(
-                "items", words=Words("One entry for each item; set by the command line.", [{"type": "Notebook"}])
-            ),
-        )
-        keys: set[str] = set()
-        for fields, (key, folder) in rows:
-            if key in keys:
-                fields.problem("displayName", f"'{key}' is in the list already")
-            keys.add(key)
-            if folder and folder not in folders:
-                fields.problem("folder", f"'{folder[:100]}' is not one of `folders`")
+        keys = _check_items(spec)
         repository_shortcut_steps.check(spec)
         repository_schedule_steps.check(spec)
-        steps: set[str] = set()
-        order = _each(
-            spec,
-            "order",
-            _read_step,
-            spec.rows(
-                "order", words=Words("The steps of the items; set by the command line.", [{"item": "Notebook/n"}])
-            ),
-        )
-        for fields, (key, phase, needs) in order:
-            if key not in keys:
-                fields.problem("item", f"'{key[:100]}' is not one of `items`")
-            unknown = [need for need in needs if need not in steps]
-            if unknown:
-                fields.problem("needs", f"no step before this one is '{unknown[0][:100]}'")
-            steps.add(f"{key}#{phase}")
-        bare = {key for key in keys if not steps & {f"{key}#{Phase.WHOLE}", f"{key}#{Phase.SHELL}"}}
-        if bare:
-            spec.problem("order", f"no step creates '{min(bare)[:100]}'")
+        _check_order(spec, keys)
 
     def runs_last(self, spec: JsonObject) -> bool:
         return False
@@ -149,6 +74,93 @@ class RepositoryKind:
     def expand(self, step_id: str, spec: JsonObject) -> list[Expanded]:
         """Return the steps of the folders, parents first, and those of the items in the order of the list."""
         return list(_Expansion(step_id, spec).steps())
+
+
+def _check_choices(spec: Fields) -> None:
+    """Check what a person chooses: the parameters, the items, and what is done with those that are as they were."""
+    spec.text("environment", words=Words("The environment whose values parameter.yml has.", "PROD"))
+    spec.text(
+        "parameters",
+        maximum=1024,
+        words=Words("The file of parameters. Default: parameter.yml in `path`; `none` ignores it.", "none"),
+    )
+    spec.boolean(
+        "environmentVariables",
+        words=Words("Replace $ENV:NAME in parameter.yml by the caller's variables; they are stored.", True),
+    )
+    spec.texts("itemTypes", words=Words("Deploy only these types. Default: all.", ["Notebook", "DataPipeline"]))
+    spec.texts("include", words=Words("Deploy only these items, as name and type.", ["Load.Notebook"]))
+    spec.text("exclude", words=Words("Leave out items whose name begins with this expression.", "^tmp_"))
+    spec.boolean(
+        "shortcuts",
+        default=True,
+        words=Words("Make the shortcuts of the lakehouses as the repository lists them. Default: true.", False),
+    )
+    spec.boolean(
+        "refreshSqlEndpoints",
+        words=Words(
+            "Refresh the SQL endpoint of each lakehouse after its shortcuts, before the items that refer to it. "
+            "Default: false.",
+            True,
+        ),
+    )
+    spec.text("excludeShortcuts", words=Words("Leave shortcuts alone whose name begins with this.", "^tmp_"))
+    spec.texts("includeFolders", words=Words("Of the items in folders, deploy only those in these.", ["/Raw"]))
+    spec.text("excludeFolders", words=Words("Leave out items of folders that this expression finds.", "^/tmp"))
+    spec.choice(
+        "unchanged",
+        tuple(Unchanged),
+        words=Words(
+            "An item that was deployed with the same content: skip it, check that Fabric still has that content, "
+            "or redeploy it. Default: skip.",
+            "check",
+        ),
+    )
+
+
+def _check_items(spec: Fields) -> set[str]:
+    """Check the packed items and folders; return the keys of the items."""
+    spec.texts(
+        "others",
+        words=Words("Items that are not deployed, but present; set by the command line.", ["Notebook/old"]),
+    )
+    spec.raw("source", words=Words("The packed folder, for messages; set by the command line.", "workspace"))
+    folders = spec.texts("folders", words=Words("The folders, parents first; set by the command line.", ["/Raw"]))
+    rows = _each(
+        spec,
+        "items",
+        _read_item,
+        spec.rows("items", words=Words("One entry for each item; set by the command line.", [{"type": "Notebook"}])),
+    )
+    keys: set[str] = set()
+    for fields, (key, folder) in rows:
+        if key in keys:
+            fields.problem("displayName", f"'{key}' is in the list already")
+        keys.add(key)
+        if folder and folder not in folders:
+            fields.problem("folder", f"'{folder[:100]}' is not one of `folders`")
+    return keys
+
+
+def _check_order(spec: Fields, keys: set[str]) -> None:
+    """Check that the packed steps create each item, and need only steps before them."""
+    steps: set[str] = set()
+    order = _each(
+        spec,
+        "order",
+        _read_step,
+        spec.rows("order", words=Words("The steps of the items; set by the command line.", [{"item": "Notebook/n"}])),
+    )
+    for fields, (key, phase, needs) in order:
+        if key not in keys:
+            fields.problem("item", f"'{key[:100]}' is not one of `items`")
+        unknown = [need for need in needs if need not in steps]
+        if unknown:
+            fields.problem("needs", f"no step before this one is '{unknown[0][:100]}'")
+        steps.add(f"{key}#{phase}")
+    bare = {key for key in keys if not steps & {f"{key}#{Phase.WHOLE}", f"{key}#{Phase.SHELL}"}}
+    if bare:
+        spec.problem("order", f"no step creates '{min(bare)[:100]}'")
 
 
 def _check_orphans(spec: Fields) -> None:

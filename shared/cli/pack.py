@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -109,44 +110,22 @@ def packed(
     reported to `on_left_out`. A step that cannot be packed stays unchanged, so that the manifest can still be sent and
     recorded.
     """
-    root = root or folder.resolve()
+    packing = _Packing(folder, root or folder.resolve(), stored or StoredFiles(), on_left_out, on_warning)
     _, inputs = rendered(manifest)
-    steps = as_list((as_object(manifest) or {}).get("steps")) or []
-    problems = Problems()
-    failed: list[str] = []
-    size = 0
-    for i, row in enumerate(steps):
-        step = as_object(row) or {}
-        spec = as_object(step.get("with")) or {}
-        kind = KINDS.get(str(step.get("kind")))
+    problems, failed, size = Problems(), list[str](), 0
+    for i, row in enumerate(as_list((as_object(manifest) or {}).get("steps")) or []):
+        step, place = as_object(row) or {}, f"$.steps[{i}].with"
+        spec, kind = as_object(step.get("with")) or {}, KINDS.get(str(step.get("kind")))
         name = kind.packs if kind is not None else ""
         if not isinstance(spec.get(name), str):
             continue
-        path = f"$.steps[{i}].with.{name}"
+        path = f"{place}.{name}"
         try:
-            named = filled(spec, inputs, f"$.steps[{i}].with")
-            if not str(named[name] or "").strip():  # more likely an unset variable than the manifest's own folder
-                problems.append(Problem(path, f"is empty: give the {name}, relative to the manifest"))
-                failed.append(f"$.steps[{i}].with")
-                continue
-            left_out: LeftOut | None = None
-            if name == "file":
-                found = _principals(named, folder, root, path)
-            elif name == "path":
-                result = packed_repository(named, folder, root, path, stored or StoredFiles())
-                found = result.spec
-                if on_warning is not None:
-                    for warning in result.warnings:
-                        on_warning(warning)
-                if result.left_out:
-                    left_out = LeftOut(path, str(named["path"]), result.left_out, "not parts of an item")
-            else:
-                found, left_out = packed_item(named, folder, root, path)
-            if left_out and on_left_out:
-                on_left_out(left_out)
+            named = filled(spec, inputs, place)
+            found = packing.content(named, name, path)
         except InvalidInputError as error:
             problems += error.problems
-            failed.append(f"$.steps[{i}].with")
+            failed.append(place)
             continue
         if found:
             size += _size(found)
@@ -161,6 +140,45 @@ def packed(
         raise InvalidInputError([*problems, *_elsewhere(manifest, failed)])
     # The app will check the same: size, depth, and characters that no text may contain.
     return parse(canonical(manifest)) if as_object(manifest) else manifest
+
+
+@dataclass(frozen=True)
+class _Packing:
+    """Where files are read, where those of repositories are added, and to whom is reported what is left out."""
+
+    folder: Path
+    root: Path
+    stored: StoredFiles
+    on_left_out: Callable[[LeftOut], None] | None
+    on_warning: Callable[[Problem], None] | None
+
+    def content(self, named: JsonObject, name: str, path: str) -> JsonObject | None:
+        """Return the `with` that has the content of the field `name` in its place; None if it stays as it is.
+
+        Raises InvalidInputError.
+        """
+        if not str(named[name] or "").strip():  # more likely an unset variable than the manifest's own folder
+            raise _problem(path, f"is empty: give the {name}, relative to the manifest")
+        if name == "file":
+            return _principals(named, self.folder, self.root, path)
+        if name == "path":
+            return self._repository(named, path)
+        found, left_out = packed_item(named, self.folder, self.root, path)
+        self._report(left_out)
+        return found
+
+    def _repository(self, named: JsonObject, path: str) -> JsonObject | None:
+        result = packed_repository(named, self.folder, self.root, path, self.stored)
+        if self.on_warning is not None:
+            for warning in result.warnings:
+                self.on_warning(warning)
+        if result.left_out:
+            self._report(LeftOut(path, str(named["path"]), result.left_out, "not parts of an item"))
+        return result.spec
+
+    def _report(self, left_out: LeftOut | None) -> None:
+        if left_out and self.on_left_out:
+            self.on_left_out(left_out)
 
 
 def _elsewhere(manifest: Any, failed: Iterable[str]) -> list[Problem]:

@@ -28,7 +28,8 @@ from shared.domain.names import normal_target
 from shared.domain.step_graph import StepGraph
 from shared.domain.text import parse
 from shared.saga import deployed
-from shared.saga.dry_run.changes import DRY_RUN_RETRY, NOTHING_RECALLED, Action, DryRun, StepChange, dry_run
+from shared.saga.dry_run.changes import DRY_RUN_RETRY, NOTHING_RECALLED, dry_run
+from shared.saga.dry_run.result import Action, DryRun, StepChange
 from shared.steps import KINDS, STEPS
 from shared.steps.recall import Recall
 

@@ -21,7 +21,8 @@ from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, Origin
 from shared.domain.step_graph import StepGraph
 from shared.domain.telemetry import Event
 from shared.saga import deployed
-from shared.saga.dry_run.changes import DRY_RUN_RETRY, Action, StepChange, dry_run
+from shared.saga.dry_run.changes import DRY_RUN_RETRY, dry_run
+from shared.saga.dry_run.result import Action, StepChange
 from shared.saga.step.delivery import Services
 from shared.steps.git_update import GitUpdateKind
 from shared.steps.item_notes import Unchanged

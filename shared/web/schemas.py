@@ -30,7 +30,7 @@ from shared.domain.records import (
 )
 from shared.domain.states import DeploymentState, OnFailure
 from shared.saga.command.verbs import VERBS
-from shared.saga.dry_run.changes import Action
+from shared.saga.dry_run.result import Action
 from shared.steps import manifest_schema
 
 _PLAIN: dict[Any, JsonObject] = {

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from local.fabric_simulator import control
 from shared.domain.manifest import compile_manifest
 from shared.domain.states import DeploymentState, StepState
-from shared.saga.dry_run.changes import Action, dry_run
+from shared.saga.dry_run.changes import dry_run
+from shared.saga.dry_run.result import Action
 from shared.steps import KINDS, STEPS
 from tests.simulation import schedules
 from tests.simulation.edges import own_role

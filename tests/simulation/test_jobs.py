@@ -13,7 +13,8 @@ from shared.domain.policy import EnginePolicy
 from shared.domain.records import StepRecord
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.command.verbs import Verb
-from shared.saga.dry_run.changes import Action, dry_run
+from shared.saga.dry_run.changes import dry_run
+from shared.saga.dry_run.result import Action
 from shared.steps import KINDS, STEPS
 from tests.simulation.edges import WORKSPACE
 from tests.simulation.laws import encoded

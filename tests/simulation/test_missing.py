@@ -11,7 +11,8 @@ from local.fabric_simulator.connections import Connections
 from shared.domain.manifest import compile_manifest
 from shared.domain.records import StepRecord
 from shared.domain.states import DeploymentState, StepState
-from shared.saga.dry_run.changes import Action, StepChange, dry_run
+from shared.saga.dry_run.changes import dry_run
+from shared.saga.dry_run.result import Action, StepChange
 from shared.steps import KINDS, STEPS
 from tests.simulation.edges import WORKSPACE, own_role
 from tests.simulation.fault_table import BRANCH, CONNECTIONS, SIGN_IN, put_connections

@@ -12,7 +12,8 @@ from shared.domain.manifest import compile_manifest
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
 from shared.domain.states import DeploymentState, StepState
-from shared.saga.dry_run.changes import Action, dry_run
+from shared.saga.dry_run.changes import dry_run
+from shared.saga.dry_run.result import Action
 from shared.saga.step.looks import KnownFabric
 from shared.steps import KINDS, STEPS
 from shared.steps.kind import VerificationError

@@ -17,7 +17,8 @@ from shared.domain.manifest import compile_manifest
 from shared.domain.states import DeploymentState
 from shared.saga import deployed, drift
 from shared.saga.command.verbs import Verb
-from shared.saga.dry_run.changes import Action, StepChange, dry_run
+from shared.saga.dry_run.changes import dry_run
+from shared.saga.dry_run.result import Action, StepChange
 from shared.steps import KINDS, STEPS
 from tests.fakes import MemorySignals
 from tests.simulation import repositories

@@ -20,7 +20,8 @@ from shared.domain.manifest import compile_manifest
 from shared.domain.states import DeploymentState
 from shared.saga import deployed
 from shared.saga.command.verbs import Verb
-from shared.saga.dry_run.changes import Action, DryRun, dry_run
+from shared.saga.dry_run.changes import dry_run
+from shared.saga.dry_run.result import Action, DryRun
 from shared.steps import KINDS, STEPS
 from shared.steps.marker import without_marker
 from tests.simulation.edges import WORKSPACE, own_role

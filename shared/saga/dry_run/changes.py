@@ -16,11 +16,9 @@ makes.
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
+from dataclasses import dataclass, replace
 
 from shared.domain.errors import (
     FabricAuthError,
@@ -29,7 +27,6 @@ from shared.domain.errors import (
     FabricTransientError,
     InvalidInputError,
     SagaError,
-    UnknownVersionError,
 )
 from shared.domain.fabric_codes import IDENTITY_CODES
 from shared.domain.json import JsonObject
@@ -44,6 +41,7 @@ from shared.saga import deployed
 from shared.saga.dry_run.exported import ExportedItems
 from shared.saga.dry_run.lacking import comes_after, lacking
 from shared.saga.dry_run.read_only import ReadOnlyFabric
+from shared.saga.dry_run.result import CHANGING, Action, DryRun, StepChange
 from shared.steps import ELSEWHERE
 from shared.steps.details import Details
 from shared.steps.elsewhere import ElsewhereKind
@@ -70,89 +68,6 @@ DEFINITION_SECONDS = 30.0
 """How long a dry run waits for one definition; Fabric returns most of them within a second."""
 PARALLEL = 8
 """Steps that are looked up in parallel."""
-
-
-class Action(StrEnum):
-    """The change that a deployment would make for a step."""
-
-    CREATE = "create"
-    RUN = "run"
-    UPDATE = "update"
-    RENAME = "rename"
-    MOVE = "move"
-    DRIFT = "drift"
-    UNCHANGED = "unchanged"
-    ADOPT = "adopt"
-    BLOCKED = "blocked"
-
-
-_CHANGING = (Action.CREATE, Action.RUN, Action.UPDATE, Action.RENAME, Action.MOVE, Action.DRIFT)
-_LISTS = ("fields", "files", "lines")
-
-
-@dataclass(frozen=True)
-class StepChange:
-    """The change of one step: `fields` are those that an update would change, `resource` is the existing one."""
-
-    id: str
-    kind: str
-    action: Action
-    name: str = ""
-    fields: tuple[str, ...] = ()
-    reason: str = ""
-    resource: Resource | None = None
-    files: tuple[str, ...] = ()
-    lines: tuple[str, ...] = ()
-    restorable: str = ""
-
-    def to_json(self) -> JsonObject:
-        resource = asdict(self.resource) if self.resource is not None else None
-        return {**vars(self), "action": self.action.value, "resource": resource} | {
-            name: list(getattr(self, name)) for name in _LISTS
-        }
-
-    @classmethod
-    def from_json(cls, data: JsonObject) -> "StepChange":
-        resource = Resource(**data["resource"]) if data["resource"] is not None else None
-        reported: tuple[str, str, Action, str] = data["id"], data["kind"], Action(data["action"]), data["name"]
-        more = {name: tuple(data.get(name) or ()) for name in _LISTS}
-        restorable = data.get("restorable") or ""
-        return cls(*reported, reason=data["reason"], resource=resource, restorable=restorable, **more)
-
-
-@dataclass(frozen=True)
-class DryRun:
-    """The changes of all steps, in the order of the manifest."""
-
-    name: str
-    target: str
-    steps: tuple[StepChange, ...]
-
-    @property
-    def counts(self) -> dict[Action, int]:
-        """Return the number of steps for each action."""
-        found = Counter(step.action for step in self.steps)
-        return {action: found[action] for action in Action}
-
-    @property
-    def changes(self) -> int:
-        """Return the number of steps that would change something in Fabric."""
-        return sum(self.counts[action] for action in _CHANGING)
-
-    def to_json(self) -> JsonObject:
-        steps = [step.to_json() for step in self.steps]
-        return {"name": self.name, "target": self.target, "changes": self.changes, "steps": steps}
-
-    @classmethod
-    def from_json(cls, data: JsonObject) -> "DryRun":
-        """Return what the app answered. Raises UnknownVersionError if it is not a dry run of this version."""
-        try:
-            return cls(data["name"], data["target"], tuple(map(StepChange.from_json, data["steps"])))
-        except (KeyError, TypeError, ValueError, AttributeError):
-            text = "the plan of the app cannot be read: use the version of the command line that the app has"
-            raise UnknownVersionError(text) from None
-
-
 _ACTIONS: Mapping[tuple[str, ...], Action] = {("displayName",): Action.RENAME, ("folder",): Action.MOVE}
 """The action if nothing but these fields would change."""
 
@@ -296,7 +211,7 @@ class _Run:
     def _unconnected(self, step: GraphStep, kind: GatheringKind, spec: JsonObject) -> StepChange:
         """Return the change of a step whose resource is absent now, and may be created by a step that it needs. Raises
         VerificationError if none of those changes anything."""
-        if all(self.found[need].action not in _CHANGING for need in step.needs):
+        if all(self.found[need].action not in CHANGING for need in step.needs):
             raise VerificationError(kind.absent(spec))
         return _change(step, spec, Action.UPDATE, "known after apply: what it changes")
 

@@ -10,7 +10,7 @@ import requests
 from shared.adapters.remote_api import RemoteAdmin, RemoteApi, RemoteJournal, key_header
 from shared.domain import errors
 from shared.domain.states import DeploymentState as D
-from shared.saga.dry_run.changes import DryRun
+from shared.saga.dry_run.result import DryRun
 from tests.contract.harness import a_header, a_step
 
 

@@ -13,7 +13,7 @@ from rich.color import ColorSystem
 
 from shared.cli import plan as planning
 from shared.cli.render.output import LineOutput, LiveOutput
-from shared.saga.dry_run.changes import Action, DryRun, StepChange
+from shared.saga.dry_run.result import Action, DryRun, StepChange
 from tests import command_line
 from tests.simulator.test_server import Running
 

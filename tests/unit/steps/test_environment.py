@@ -12,7 +12,8 @@ from local.fabric_simulator import control, publishing
 from local.fabric_simulator.store import Item
 from shared.domain.manifest import compile_manifest
 from shared.domain.states import DeploymentState
-from shared.saga.dry_run.changes import Action, dry_run
+from shared.saga.dry_run.changes import dry_run
+from shared.saga.dry_run.result import Action
 from shared.steps import KINDS, STEPS
 from shared.steps.environment import LIBRARIES, SPARK
 from tests.simulation import repositories

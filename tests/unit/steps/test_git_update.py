@@ -13,7 +13,8 @@ from shared.domain.manifest import compile_manifest
 from shared.domain.records import Intent
 from shared.domain.states import DeploymentState, IntentAction
 from shared.saga.command.verbs import Verb
-from shared.saga.dry_run.changes import Action, StepChange, dry_run
+from shared.saga.dry_run.changes import dry_run
+from shared.saga.dry_run.result import Action, StepChange
 from shared.steps import KINDS, STEPS
 from shared.steps.definition_parts import PLATFORM
 from shared.steps.git_update import GitUpdateKind

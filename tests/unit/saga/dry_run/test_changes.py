@@ -7,8 +7,9 @@ import pytest
 from local.fabric_simulator import control
 from shared.domain.errors import FabricAuthError, FabricRefusedError, FabricTransientError
 from shared.domain.manifest import compile_manifest
-from shared.saga.dry_run.changes import DRY_RUN_RETRY, Action, DryRun, StepChange, dry_run
+from shared.saga.dry_run.changes import DRY_RUN_RETRY, dry_run
 from shared.saga.dry_run.read_only import ReadOnlyFabric
+from shared.saga.dry_run.result import Action, DryRun, StepChange
 from shared.steps import KINDS, STEPS
 from tests.simulation.laws import encoded
 from tests.unit.steps.tenant import OTHER, PERSON, Tenant

@@ -8,6 +8,7 @@ import pytest
 from shared.domain.errors import InvalidInputError
 from shared.domain.flags import FeatureFlags
 from shared.domain.manifest import compile_manifest
+from shared.domain.messages import Direction, StepMessage
 from shared.domain.policy import EnginePolicy
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.command.verbs import Verb
@@ -218,6 +219,20 @@ def test_cleanup_that_failed_before_the_resume_runs_again_when_the_others_have_e
     assert (step(world).state, starts(world)) == (StepState.FAILED, 1)
     world.model.faults.replace([])
     assert world.ask(Verb.RESUME).accepted
+    assert world.run() == [DeploymentState.FAILED]
+    made = [c["path"].rsplit("/", 1)[-1] for c in world.model.calls if c["method"] == "POST" and c["effect"]]
+    assert made[-3:] == ["instances", "lakehouses", "instances"]
+
+
+def test_cleanup_is_not_begun_by_a_message_from_before_the_resume() -> None:
+    """The message of the first run comes again while the step that had failed is applied."""
+    world = refused(EnginePolicy().under(FeatureFlags(rollback=False, retry_logic=True)), FAILS)
+    assert world.run() == [DeploymentState.FAILED]
+    world.model.faults.replace([])
+    assert world.ask(Verb.RESUME).accepted
+    while step(world).state is not StepState.PENDING or world.journal.header("d").record.resume_requested_by:
+        assert world.step()
+    world.ready.insert(0, StepMessage("d", step(world).ordinal, Direction.FORWARD))
     assert world.run() == [DeploymentState.FAILED]
     made = [c["path"].rsplit("/", 1)[-1] for c in world.model.calls if c["method"] == "POST" and c["effect"]]
     assert made[-3:] == ["instances", "lakehouses", "instances"]

@@ -79,9 +79,21 @@ def _forward(delivery: Delivery) -> Outcome:
         return Ignore()  # its steps are being made ready; what is ready then gets a message
     if step.state is StepState.PENDING and header.is_rolling_back and not runs.is_freed(delivery):
         return Settle(StepState.SKIPPED, "the rollback began before the step had started")
+    if _is_early(delivery):
+        return Ignore()  # when all others have ended, it gets a message
     if (_ends_at_once(step) and header.is_abort_requested) or runs.is_given_up(delivery):
         return giving_up.abandon(delivery)
     return forward.advance(delivery)
+
+
+def _is_early(delivery: Delivery) -> bool:
+    """Return True if a step that runs always has not begun, and the message is from before a resume: others that it
+    needs, which had failed, are to be applied first. Any other step began only after what it needs had succeeded."""
+    step = delivery.step
+    if not step.is_always or step.state is not StepState.PENDING or runs.is_freed(delivery):
+        return False
+    states = {row.record.ordinal: row.record.state for row in delivery.services.journal.steps(step.deployment_id)}
+    return any(states[ordinal] is not StepState.SUCCEEDED for ordinal in step.needed)
 
 
 def _fail_scripts_step(delivery: Delivery) -> Outcome:

@@ -27,5 +27,5 @@ class Drift:
 
     @property
     def reason(self) -> str:
-        """Return why the resource is updated, for the audit."""
+        """Return the reason of the update, as the audit has it."""
         return f"{'drift: ' if self.is_all else ''}{self.remark} (its before-image is kept)"

@@ -12,7 +12,7 @@ exactly, and the next deployment deletes it. Schedules of people are left as the
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from shared.domain.fields import Fields
@@ -24,22 +24,20 @@ from shared.domain.states import IntentAction
 from shared.repository.schedules import Schedule, has_data, is_same, is_same_data, is_same_plan, schedules_in, text_of
 from shared.steps import schedules
 from shared.steps.details import Details
-from shared.steps.kind import Call, IfExists, ResourceKind, Snapshot, VerificationError
+from shared.steps.kind import Call, Snapshot, VerificationError
 from shared.steps.recall import Recall
 from shared.steps.repository_part import UnusablePartError, rendered_part
 from shared.steps.schedules import body_of
+from shared.steps.updating_kind import UpdatingKind
 
 
-class ItemSchedulesKind(ResourceKind):
+class ItemSchedulesKind(UpdatingKind):
     """Set the schedules of an item; compensation restores those that were there."""
 
     name = "item_schedules"
     about = "The schedules of an item; a step of the kind repository expands to it."
-    if_exists = IfExists.UPDATE
     keys = ("workspaceId", "itemId")
     outputs = frozenset({"id", "workspaceId"})
-    tracks = ""
-    tracked_fields: Mapping[str, str] = {}
 
     def check(self, spec: Fields) -> None:
         spec.guid("workspaceId", required=True)
@@ -94,13 +92,6 @@ class ItemSchedulesKind(ResourceKind):
         for _ in range(2):
             now = schedules.of_item(fabric, spec["workspaceId"], spec["itemId"], spec["type"])
             yield from (call for call, _ in _remaining(spec, now, _before(intent)))
-
-    def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
-        raise NotImplementedError("the item has schedules or none; the step creates nothing else")
-
-    def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
-        """Return False: the step is always an update."""
-        return False
 
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
         """Check that nothing remains to be done, and return which schedules deployments created."""

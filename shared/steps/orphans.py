@@ -23,14 +23,13 @@ from shared.steps import items, schedules
 from shared.steps.details import Details
 from shared.steps.kind import (
     Call,
-    IfExists,
     NotYetError,
-    ResourceKind,
     Snapshot,
     VerificationError,
 )
 from shared.steps.recall import Recall
 from shared.steps.rows import usable
+from shared.steps.updating_kind import UpdatingKind
 
 _WITHOUT_DATA = frozenset(
     {
@@ -55,17 +54,14 @@ class Orphans(StrEnum):
     DELETE = "delete"
 
 
-class OrphansKind(ResourceKind):
+class OrphansKind(UpdatingKind):
     """Quarantine the orphans of a repository; compensation restores names, folders and schedules."""
 
     name = "orphans"
     about = "The items that a repository does not contain any more; a step of the kind repository expands to it."
-    if_exists = IfExists.UPDATE
     idle = "nothing to quarantine"
     keys = ("workspaceId",)
     outputs = frozenset({"id", "workspaceId"})
-    tracks = ""
-    tracked_fields: Mapping[str, str] = {}
 
     def check(self, spec: Fields) -> None:
         """Check the workspace's id; the kind `repository` has checked or made all other fields."""
@@ -131,13 +127,6 @@ class OrphansKind(ResourceKind):
             if row["folderId"]:
                 calls.append(items.move_call(spec["workspaceId"], row["id"], ""))
         return calls
-
-    def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
-        raise NotImplementedError("the step creates nothing")
-
-    def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
-        """Return False: the step creates nothing."""
-        return False
 
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
         """Check that each item has its new name; a deleted item needs no check. Return which candidates are deleted."""

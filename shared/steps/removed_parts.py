@@ -5,7 +5,7 @@ One step does it for all items. Only notes prove what is ours: a deployment of t
 it was deployed. A part that somebody has changed since is theirs.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from shared.domain.fields import Fields
@@ -15,22 +15,20 @@ from shared.domain.records import Intent, Resource
 from shared.domain.row_limits import as_many
 from shared.domain.states import IntentAction
 from shared.steps import items
-from shared.steps.kind import IfExists, ResourceKind, Snapshot, VerificationError
+from shared.steps.kind import Snapshot, VerificationError
 from shared.steps.recall import Recall
+from shared.steps.updating_kind import UpdatingKind
 
 _REMOVED_CHARACTERS = 3_000
 """Characters of the outputs for what is taken away; later deployments find the others."""
 
 
-class RemovedPartsKind(ResourceKind):
+class RemovedPartsKind(UpdatingKind):
     """Take away the parts of one type that the repository does not list any more."""
 
-    if_exists = IfExists.UPDATE
     idle = "nothing to remove"
     keys = ("workspaceId",)
     outputs = frozenset({"id", "workspaceId"})
-    tracks = ""
-    tracked_fields: Mapping[str, str] = {}
     part = ""
     """The type of the notes on the parts."""
     parts = ""
@@ -90,13 +88,6 @@ class RemovedPartsKind(ResourceKind):
 
     def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
         return [self.parts] if found.image[self.parts] else []
-
-    def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
-        raise NotImplementedError("the step creates nothing")
-
-    def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
-        """Return False: the step creates nothing."""
-        return False
 
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
         """Check that the step has done everything, and return which notes do not hold any more."""

@@ -16,8 +16,9 @@ from shared.domain.ports import Expanded, Fabric
 from shared.domain.records import Intent, Resource
 from shared.steps import items, lookups
 from shared.steps.details import Details
-from shared.steps.kind import WORKSPACE_ID, Call, IfExists, ResourceKind, Snapshot
+from shared.steps.kind import WORKSPACE_ID, Call, Snapshot
 from shared.steps.reporting_kind import ReportingKind
+from shared.steps.updating_kind import UpdatingKind
 
 _ENDPOINT, _REFRESH = "SqlEndpoint", "refreshMetadata"
 _FAILED = "Failure"
@@ -83,16 +84,13 @@ def refreshing(
     yield Expanded(suffix, kind.name, spec, (suffix + WAIT, *needs), kind.outputs)
 
 
-class SqlEndpointKind(ResourceKind):
+class SqlEndpointKind(UpdatingKind):
     """Wait for the SQL endpoint of an item. The step changes nothing."""
 
     name = "sql_endpoint"
     about = "The wait for the SQL endpoint of an item; a step of the kind sql_endpoint_refresh expands to it."
-    if_exists = IfExists.UPDATE
     keys = ("workspaceId", "itemId")
     outputs = frozenset({"sqlEndpointId", "sqlEndpointConnectionString", "displayName", "workspaceId"})
-    tracks = ""
-    tracked_fields: Mapping[str, str] = {}
     idle = "the SQL endpoint is available"
 
     def check(self, spec: Fields) -> None:
@@ -117,13 +115,6 @@ class SqlEndpointKind(ResourceKind):
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
         return []
-
-    def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
-        raise NotImplementedError("the step creates nothing")
-
-    def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
-        """Return False: the step creates nothing."""
-        return False
 
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
         """Return the endpoint. Raises NotYetError while Fabric provisions it, VerificationError if it could not."""

@@ -56,14 +56,14 @@ def _compute(text: str, place: str, problems: Problems) -> list[Problem]:
 
 def _libraries(text: str, place: str, problems: Problems) -> list[Problem]:
     """Check the shape, and return what is doubtful about the packages of pip: a file of Fabric may have more than the
-    packages of a manifest. Options of pip, as the address of another index, are left as they are."""
+    packages of a manifest. Options of pip, such as the address of another index, are left as they are."""
     doubtful = list[Problem]()
     root = _mapping(text, place, problems)
     rows = root.get("dependencies") if root is not None else None
     if root is None or rows is None or rows.value is None:
         return []
     if rows.rows is None:
-        problems.append(Problem(rows.place, f"`dependencies` must be a list, and is {rows.what}"))
+        problems.append(Problem(rows.place, f"`dependencies` must be a list, not {rows.what}"))
         return []
     for each in rows:
         listed = each.get("pip")
@@ -86,7 +86,7 @@ def _mapping(text: str, place: str, problems: Problems) -> Marked | None:
     if root is None or root.members is None:
         problems += [each for each in found if "is empty" not in each.message]
         if root is not None:
-            problems.append(Problem(root.place, f"must be a mapping, and is {root.what}"))
+            problems.append(Problem(root.place, f"must be a mapping, not {root.what}"))
         return None
     return root
 

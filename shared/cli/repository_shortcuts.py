@@ -79,7 +79,7 @@ class Packing:
 
 
 def _after(rows: list[tuple[str, Shortcut, Item]]) -> dict[str, list[str]]:
-    """Return for each shortcut those that it points into, directly; none that would close a circle."""
+    """Return for each shortcut those that it points into, directly; none that would close a cycle."""
     by_place: dict[tuple[str, str], str] = {}
     for key, row, item in rows:
         by_place[(made_up(item_ref(item.type, item.display_name)), row.key)] = key

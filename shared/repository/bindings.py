@@ -55,7 +55,7 @@ class BindingRules:
             self._bad(section.place, f"{_SECTION} must have {' or '.join(_KEYS)}")
         models = members.get("models")
         if models is not None and not models.rows:
-            self._bad(models.place, f"models must be a list with entries, and is {models.what}")
+            self._bad(models.place, f"models must be a list with entries, not {models.what}")
         for entry in models.rows or [] if models is not None else []:
             self._model(entry)
         default = members.get("default")
@@ -108,13 +108,13 @@ class BindingRules:
     def _list_entry(self, entry: Marked, keys: tuple[str, str]) -> None:
         members = entry.members
         if members is None:
-            self._bad(entry.place, f"an entry of the list must be a mapping, and is {entry.what}")
+            self._bad(entry.place, f"an entry of the list must be a mapping, not {entry.what}")
             return
         if keys == _OLD_LIST_KEYS:
             self._note_unknown(entry, keys, f"an entry of {_OLD_SECTION}")
         for key in members:
             if key not in keys and keys == _LIST_KEYS:
-                self._bad(entry.keys[key], f"{key[:64]!r} is not a key here; those are {' and '.join(keys)}")
+                self._bad(entry.keys[key], f"{key[:64]!r} is not a key here; the keys are {' and '.join(keys)}")
         connection = members.get(keys[0])
         if connection is None or connection.text is None or not GUID.fullmatch(connection.text):
             place = connection.place if connection is not None else entry.place

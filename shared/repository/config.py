@@ -73,7 +73,7 @@ def load(text: str, file: str, environment: str, problems: Problems, override: O
     if root is None:
         return None
     if root.members is None:
-        problems.append(Problem(root.place, f"must be a mapping with the section core, and is {root.what}"))
+        problems.append(Problem(root.place, f"must be a mapping with the section core, not {root.what}"))
         return None
     more = marked.load(override.text, override.file, problems, is_lenient=True) if override is not None else None
     if more is not None:
@@ -146,7 +146,7 @@ class _Reader:
                 self._bad(self._root.place, "the section core is missing")
             return Marked(None, self._root.place, members={})
         if section.members is None:
-            self._bad(section.place, f"{name} must be a mapping, and is {section.what}")
+            self._bad(section.place, f"{name} must be a mapping, not {section.what}")
             return Marked(None, section.place, members={})
         return section
 
@@ -158,7 +158,7 @@ class _Reader:
             if key in SECTIONS["publish"]:
                 self._bad(place, f"{key} belongs to the section publish, not to {name}")
             else:
-                what = f"{key[:64]!r} is not a key of {name} and has no effect; those are {', '.join(known)}"
+                what = f"{key[:64]!r} is not a key of {name} and has no effect; the keys are {', '.join(known)}"
                 self._warnings.append(Problem(place, what))
 
     def _place(self, section: str, key: str) -> str:
@@ -188,7 +188,7 @@ class _Reader:
         found = None
         for value, is_chosen in self._chosen(self._sections[section].get(key), key, is_required=is_required):
             if value.text is None or not value.text.strip():
-                self._bad(value.place, f"{key} must be a text that is not empty, and is {value.what}")
+                self._bad(value.place, f"{key} must be a non-empty text, not {value.what}")
                 continue
             if check is not None:
                 check(value)
@@ -202,11 +202,11 @@ class _Reader:
         found = None
         for value, is_chosen in self._chosen(field, key):
             if not value.rows:
-                self._bad(value.place, f"{key} must be a list that is not empty, and is {value.what}")
+                self._bad(value.place, f"{key} must be a non-empty list, not {value.what}")
                 continue
             for row in value:
                 if row.text is None or not row.text.strip():
-                    self._bad(row.place, f"{key} has an entry that is {row.what}; each must be a text")
+                    self._bad(row.place, f"{key} has an entry that is {row.what}; each entry must be a text")
                 elif check is not None:
                     check(row)
             found = tuple(row.text or "" for row in value) if is_chosen else found
@@ -224,19 +224,19 @@ class _Reader:
         found = False
         for value, is_chosen in self._chosen(self._sections[section].get("skip"), f"{section}.skip"):
             if not isinstance(value.scalar, bool):
-                self._bad(value.place, f"{section}.skip must be true or false, and is {value.what}")
+                self._bad(value.place, f"{section}.skip must be true or false, not {value.what}")
             elif is_chosen:
                 found = value.scalar
         return found
 
     def _check_guid(self, value: Marked) -> None:
         if not GUID.fullmatch(value.text or ""):
-            self._bad(value.place, f"workspace_id {(value.text or '')[:64]!r} is not a GUID; a name is `workspace`")
+            self._bad(value.place, f"workspace_id {(value.text or '')[:64]!r} is not a GUID; `workspace` takes a name")
 
     def _check_type(self, value: Marked) -> None:
         if value.text not in ITEM_TYPES:
             known = ", ".join(sorted(ITEM_TYPES))
-            self._bad(value.place, f"{(value.text or '')[:64]!r} is not an item type; those are {known}")
+            self._bad(value.place, f"{(value.text or '')[:64]!r} is not an item type; the types are {known}")
 
     def _check_regex(self, value: Marked) -> None:
         try:

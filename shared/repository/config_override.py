@@ -28,7 +28,7 @@ _WORKSPACES = {"workspace_id": "workspace", "workspace": "workspace_id"}
 def overridden(root: Marked, override: Marked, environment: str, problems: Problems) -> Marked:
     """Return the configuration with the values of the override; what cannot be merged is appended to the problems."""
     if override.members is None:
-        problems.append(Problem(override.place, f"must be a mapping of sections, and is {override.what}"))
+        problems.append(Problem(override.place, f"must be a mapping of sections, not {override.what}"))
         return root
     merge = _Merge(environment, problems)
     for name, section in override.members.items():
@@ -44,15 +44,15 @@ class _Merge:
     def is_allowed(self, name: str, section: Marked, place: str) -> bool:
         """Return True if an override may have this section, and each key of it."""
         if name not in SECTIONS:
-            return self._bad(place, f"{name[:64]!r} is not a section; those are {', '.join(SECTIONS)}")
+            return self._bad(place, f"{name[:64]!r} is not a section; the sections are {', '.join(SECTIONS)}")
         is_list = name == "features" and section.rows is not None
         if section.members is None and not is_list:
             expected = "a list or a mapping" if name == "features" else "a mapping"
-            return self._bad(section.place, f"{name} must be {expected}, and is {section.what}")
+            return self._bad(section.place, f"{name} must be {expected}, not {section.what}")
         known = SECTIONS[name]
         unknown = [key for key in section.members or {} if known and key not in known]
         for key in unknown:
-            self._bad(section.keys[key], f"{key[:64]!r} is not a key of {name}; those are {', '.join(known)}")
+            self._bad(section.keys[key], f"{key[:64]!r} is not a key of {name}; the keys are {', '.join(known)}")
         return not unknown
 
     def section(self, root: Marked, name: str, section: Marked, place: str) -> Marked:

@@ -1,7 +1,7 @@
 """Check the Spark compute and the public libraries of an environment before they are sent.
 
 Source: published OpenAPI (environment/definitions.json: UpdateEnvironmentSparkComputeRequest, whose fields the file
-`Setting/Sparkcompute.yml` has in other letters; Microsoft's page on the definition of an environment). A value of a
+`Setting/Sparkcompute.yml` has in snake case; Microsoft's page on the definition of an environment). A value of a
 list that Fabric may extend is a warning.
 """
 
@@ -44,13 +44,13 @@ def check_compute(given: dict[str, Any], bad: Report, doubtful: Report) -> None:
             bad(name, f"`{name}` must be one of {_listed(CORES)}")
     for name in ("driver_memory", "executor_memory"):
         if given.get(name) is not None and not isinstance(given[name], str):
-            bad(name, f"`{name}` must be a text, as {MEMORY[0]}")
+            bad(name, f"`{name}` must be a text such as {MEMORY[0]}")
         elif given.get(name) is not None and given[name] not in MEMORY:
             doubtful(name, f"`{name}` {given[name][:64]!r} is not among the published values {_listed(MEMORY)}")
     _check_allocation(given.get(_ALLOCATION), bad)
     version = given.get("runtime_version")
     if version is not None and (isinstance(version, bool) or not isinstance(version, str | int | float)):
-        bad("runtime_version", "`runtime_version` must be a version, as 1.3")
+        bad("runtime_version", "`runtime_version` must be a version such as 1.3")
     _check_conf(given.get("spark_conf"), bad)
 
 
@@ -95,7 +95,7 @@ def check_packages(given: Iterable[Any], bad: Callable[[int, str], None]) -> Non
         match = _PACKAGE.fullmatch(each) if isinstance(each, str) else None
         if match is None:
             hint = "; pip compares versions with ==" if isinstance(each, str) and _has_single_equals(each) else ""
-            bad(i, f"{str(each)[:100]!r} is not a package as pip names it, as pandas==2.2.3{hint}")
+            bad(i, f"{str(each)[:100]!r} is not a package as pip names it, such as pandas==2.2.3{hint}")
             continue
         name = _SAME_NAME.sub("-", match[1]).lower()
         if name in seen:

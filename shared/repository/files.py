@@ -50,7 +50,7 @@ def within(path: Path, root: Path, label: str, hint: str = "") -> Path:
     """
     try:
         real = path.resolve()
-    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a circle of links
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a cycle of links
         raise RefusedError(f"{label} cannot be read: {reason(error)}") from None
     if not real.is_relative_to(root):
         raise RefusedError(f"{label} leads out of the folder {shown(str(root))}{hint}")

@@ -1,4 +1,4 @@
-"""Reads YAML as PyYAML's safe loader does, keeps the file and line of each value, and reports all problems at once."""
+"""Read YAML as PyYAML's safe loader does, keep the file and line of each value, and report all problems at once."""
 
 import math
 from collections.abc import Iterator
@@ -44,17 +44,17 @@ class Marked:
 
     @property
     def what(self) -> str:
-        """Return the name of the value's type for messages."""
+        """Return the value's type for messages, such as `a list`; an empty value is named as empty."""
         if self.rows is not None:
-            return "a list"
+            return "a list" if self.rows else "an empty list"
         if self.members is not None:
             return "a mapping"
         names: dict[type[Any], str] = {
-            str: "a text",
+            str: "a text" if (self.text or "").strip() else "an empty text",
             bool: "a boolean",
             int: "a number",
             float: "a number",
-            type(None): "empty",
+            type(None): "an empty value",
         }
         kind: type[Any] = type(self.scalar)  # pyright: ignore[reportUnknownVariableType] - any scalar of YAML
         return names.get(kind, "another value")

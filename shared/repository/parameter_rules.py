@@ -59,22 +59,22 @@ class Rules:
     def _has_keys(self, entry: Marked, section: str) -> bool:
         required, optional = _KEYS[section]
         if entry.members is None:
-            return self._bad(entry.place, f"an entry of {section} must be a mapping, and is {entry.what}")
+            return self._bad(entry.place, f"an entry of {section} must be a mapping, not {entry.what}")
         missing = [key for key in required if not entry.members.get(key) or not entry.members[key].value]
         for key in missing:
             self._bad(entry.place, f"{key} is missing or empty in an entry of {section}")
         unknown = [key for key in entry.members if key not in (*required, *optional)]
         for key in unknown:
             known = ", ".join((*required, *optional))
-            self._bad(entry.keys[key], f"{key[:64]!r} is not a key of {section}; those are {known}")
+            self._bad(entry.keys[key], f"{key[:64]!r} is not a key of {section}; the keys are {known}")
         row = entry.members
         texts = [key for key in (required[0],) if key in row and row[key].value and row[key].text is None]
         for key in texts:
-            self._bad(row[key].place, f"{key} must be a text, and is {row[key].what}; quote it")
+            self._bad(row[key].place, f"{key} must be a text, not {row[key].what}; quote it")
         values = row.get("replace_value")
         is_mapping = values is None or not values.value or values.members is not None
         if not is_mapping and values is not None:
-            self._bad(values.place, f"replace_value must map environments to values, and is {values.what}")
+            self._bad(values.place, f"replace_value must map environments to values, not {values.what}")
         return not missing and not unknown and not texts and is_mapping
 
     def _find(self, entry: Marked) -> FindEntry | None:
@@ -84,7 +84,7 @@ class Rules:
         find = self._regex(wanted) if is_regex else self._found(wanted)
         for name, each in self._values.each(row["replace_value"]):
             if not each.text:
-                self._bad(each.place, f"the value for {name} must be a text that is not empty, and is {each.what}")
+                self._bad(each.place, f"the value for {name} must be a non-empty text, not {each.what}")
         where = self._where(row, entry.place)
         chosen, chosen_value = self._chosen(entry)
         if chosen is None:
@@ -99,7 +99,7 @@ class Rules:
         if value is None or (value.scalar is None and value.rows is None and value.members is None):
             return False
         if value.text is None:
-            self._bad(value.place, f'{key} must be a text, and is {value.what}; write {key}: "true"')
+            self._bad(value.place, f'{key} must be a text, not {value.what}; write {key}: "true"')
             return False
         return value.text.lower() == "true"
 
@@ -212,7 +212,7 @@ class Rules:
             return
         for key, each in members.items():
             if not each.text:
-                self._bad(each.place, f"{key} for {name} must be a text that is not empty, and is {each.what}")
+                self._bad(each.place, f"{key} for {name} must be a non-empty text, not {each.what}")
         if members["type"].text and members["type"].text not in _POOL_TYPES:
             self._bad(members["type"].place, f"type for {name} must be {' or '.join(_POOL_TYPES)}")
 

@@ -57,7 +57,7 @@ class _Source:
             return None
         root = marked.load(self._with_variables(text), file, self._problems)
         if root is not None and root.members is None:
-            what = f"is {root.what}; the top level is a mapping of {', '.join(SECTIONS)}"
+            what = f"must be a mapping of {', '.join(SECTIONS)}, not {root.what}"
             self._problems.append(Problem(root.place, what))
             return None
         return root
@@ -88,7 +88,7 @@ def _extended(root: Marked, file: str, source: _Source, problems: Problems) -> d
         return top  # an empty `extend` is an unknown name, as in fabric-cicd
     del top["extend"]
     if extend.rows is None:
-        problems.append(Problem(extend.place, f"extend must be a list of files, and is {extend.what}"))
+        problems.append(Problem(extend.place, f"extend must be a list of files, not {extend.what}"))
         return top
     seen: set[str] = set()
     for row in extend:
@@ -131,10 +131,11 @@ def _merged(base: dict[str, Marked], more: dict[str, Marked], problems: Problems
 def _check_names(top: dict[str, Marked], problems: Problems) -> None:
     for name, value in top.items():
         if name not in SECTIONS:
-            what = f"{name[:64]!r} is not a parameter; those are {', '.join(SECTIONS)} and extend (a list of files)"
+            known = f"{', '.join(SECTIONS)} and extend (a list of files)"
+            what = f"{name[:64]!r} is not a parameter; the parameters are {known}"
             problems.append(Problem(value.place, what))
         elif value.rows is None and (name != "semantic_model_binding" or value.members is None):
-            problems.append(Problem(value.place, f"{name} must be a list of parameters, and is {value.what}"))
+            problems.append(Problem(value.place, f"{name} must be a list of parameters, not {value.what}"))
     if top and not any(name in top for name in SECTIONS):
         return  # each name is reported already
     if not top:

@@ -247,7 +247,7 @@ def _yaml(text: str) -> Any:
 def _expanded(value: Any, known: dict[int, int]) -> int:
     """Return the number of values, each alias counted as its full content."""
     if id(value) not in known:
-        known[id(value)] = 1  # in case that it contains itself
+        known[id(value)] = 1  # in case it contains itself
         row = as_object(value)
         inside = list(row.values()) if row is not None else as_list(value) or []
         known[id(value)] = 1 + sum(_expanded(each, known) for each in inside)

@@ -206,7 +206,7 @@ class _Scan:
     def _field(self, file: str, text: str, row: JsonObject, key: str) -> str | None:
         value = row.get(key)
         if not isinstance(value, str) or not value.strip():
-            what = "is missing" if value is None else "must be a text that is not empty"
+            what = "is missing" if value is None else "must be a non-empty text"
             holder = "config" if key == "logicalId" else "metadata"
             remedy = "; add one, as a new GUID, or commit the item again from Fabric" if key == "logicalId" else ""
             self._problem(file, _line(text, key if value is not None else holder), f"{key} {what}{remedy}")

@@ -120,11 +120,11 @@ class _Entry:
                 found = datetime.fromisoformat(match[1] + (match[2] or "Z"))
                 if found.utcoffset():
                     what = f"`{name}` {given!r} has an offset; Fabric's API documents times in UTC"
-                    self._doubtful(f"{what}, as {found.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", "configuration", name)
+                    self._doubtful(f"{what}: write {found.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", "configuration", name)
                 return found
         except (ValueError, OverflowError):
             pass  # the 30th of February, or a moment before the year 1
-        wanted = "must be a time in UTC, as 2026-01-31T08:00:00Z"
+        wanted = "must be a time in UTC, such as 2026-01-31T08:00:00Z"
         self._bad(f"`{name}` {'is missing; it ' if given is None else ''}{wanted}", "configuration", name)
         return None
 
@@ -132,12 +132,12 @@ class _Entry:
         place = ("configuration", "localTimeZoneId")
         if not isinstance(given, str) or not given.strip():
             missing = "is missing; it " if given is None else ""
-            self._bad(f"`localTimeZoneId` {missing}must be a time zone of Windows, as UTC", *place)
+            self._bad(f"`localTimeZoneId` {missing}must be a time zone of Windows, such as UTC", *place)
         elif "/" in given:
             what = (
                 f"`localTimeZoneId` {given[:64]!r} looks like a name of the IANA; Fabric's API asks for that of Windows"
             )
-            self._doubtful(f"{what}, as 'W. Europe Standard Time'", *place)
+            self._doubtful(f"{what}, such as 'W. Europe Standard Time'", *place)
 
     def whole(self, low: int, high: int, given: Any, *path: str | int) -> None:
         if not isinstance(given, int) or isinstance(given, bool) or not low <= given <= high:
@@ -150,11 +150,11 @@ class _Entry:
     def times(self, given: Any, *path: str | int) -> None:
         rows = as_list(given)
         if not rows or len(rows) > _MAX_TIMES:
-            self._bad(f"`times` must be a list of 1 to {_MAX_TIMES} times, as 08:00", *path)
+            self._bad(f"`times` must be a list of 1 to {_MAX_TIMES} times such as 08:00", *path)
             return
         for i, each in enumerate(rows):
             if not isinstance(each, str) or not _TIME.fullmatch(each):
-                self._bad(f"`times` has {str(each)[:64]!r}, which is not a time of the day, as 08:00", *path, i)
+                self._bad(f"`times` has {str(each)[:64]!r}, which is not a time of the day such as 08:00", *path, i)
 
     def weekdays(self, given: Any, *path: str | int) -> None:
         rows = as_list(given)
@@ -163,7 +163,7 @@ class _Entry:
             return
         for i, each in enumerate(rows):
             if each not in _DAYS:
-                self._bad(f"`weekdays` has {str(each)[:64]!r}; those are {', '.join(_DAYS)}", *path, i)
+                self._bad(f"`weekdays` has {str(each)[:64]!r}; the days are {', '.join(_DAYS)}", *path, i)
 
     def occurrence(self, given: Any, *path: str | int) -> None:
         row = as_object(given) or {}

@@ -25,7 +25,7 @@ def parse(text: str) -> Ref:
     if text.startswith(_ITEMS):
         return _item(text.removeprefix(_ITEMS), "", allows_legacy=True)
     if not text.startswith(_WORKSPACE):
-        raise VariableError("is not a variable; those are $items.<type>.<name>.$<attribute> and $workspace.$id")
+        raise VariableError("is not a variable; write $items.<type>.<name>.$<attribute> or $workspace.$id")
     if text in _FIXED:
         return Ref(Kind.WORKSPACE, _FIXED[text])
     rest = text.removeprefix(_WORKSPACE)
@@ -39,7 +39,7 @@ def parse(text: str) -> Ref:
     if rest.startswith("$"):
         raise VariableError(f"is not one of {', '.join(_FIXED)}")
     if ".$" in rest and not rest.endswith(".$id"):
-        raise VariableError("names an attribute other than $id of another workspace")
+        raise VariableError("names an attribute of another workspace; only its $id is known")
     name = rest.removesuffix(".$id").strip()
     if not name:
         raise VariableError("names no workspace after $workspace.")
@@ -62,5 +62,6 @@ def _item(text: str, workspace: str, *, allows_legacy: bool) -> Ref:
     if item_type not in ITEM_TYPES:
         raise VariableError(f"names the item type '{item_type}', which is unknown; it is case-sensitive")
     if attribute.lower() not in ATTRIBUTES:
-        raise VariableError(f"ends with the attribute '{attribute}'; there are {', '.join(sorted(ATTRIBUTES))}")
+        known = ", ".join(sorted(ATTRIBUTES))
+        raise VariableError(f"ends with the attribute '{attribute}'; the attributes are {known}")
     return Ref(Kind.ITEM, attribute.lower(), item_type, name, workspace)

@@ -25,7 +25,7 @@ STRICTER = (
     r"the group of the regular expression (is empty in its first match|takes no part in a match)",
     r"the path cannot be followed",
     r"the value at .* cannot be set",
-    r"the value for \w+ must be a text that is not empty",
+    r"the value for \w+ must be a non-empty text",
     r"extend must be a list of files",
     r"the template .* does not exist",
     r"must be a text or a list of texts",

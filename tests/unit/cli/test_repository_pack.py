@@ -337,7 +337,7 @@ def test_schedules_that_cannot_be_set_are_a_problem_with_file_and_line(
 
 
 def test_environment_that_fabric_would_refuse_is_a_problem_with_file_and_line(folder: Path) -> None:
-    """A slip in a name, a number that no Spark pool has, and a list of packages that is none."""
+    """A slip in a name, a number that no Spark pool has, and packages that are not a list."""
     place = "workspace/Compute/spark.Environment"
     (folder / place / "Setting/Sparkcompute.yml").write_text("driver_cores: 5\nexecutor_core: 8\n")
     libraries = folder / place / "Libraries/PublicLibraries"

@@ -1,4 +1,4 @@
-"""What is reported of the Spark compute and of the packages of an environment."""
+"""The problems and warnings about the Spark compute and the packages of an environment."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def test_published_values_are_accepted(cores: int) -> None:
         ({"dynamic_executor_allocation": {**ALLOCATION, "min_executors": 0}}, ".min_executors", "at least 1"),
         ({"dynamic_executor_allocation": {**ALLOCATION, "min_executors": 2}}, ".min_executors", "must not exceed"),
         ({"spark_conf": ["a=b"]}, "spark_conf", "a mapping"),
-        ({"runtime_version": [1]}, "runtime_version", "as 1.3"),
+        ({"runtime_version": [1]}, "runtime_version", "such as 1.3"),
     ],
 )
 def test_value_that_the_specification_excludes_is_a_problem(given: dict[str, Any], name: str, what: str) -> None:

@@ -77,7 +77,10 @@ def test_part_that_changes_after_the_scan_is_refused(tmp_path: Path) -> None:
             '{"metadata": {\n"type": "Notebook"},\n"config": {"logicalId": "%"}}',
             "repo/X/.platform:1: displayName is missing",
         ),
-        ('{"metadata": {"displayName": "A",\n"type": " "}, "config": {"logicalId": "%"}}', ":2: type must be a text"),
+        (
+            '{"metadata": {"displayName": "A",\n"type": " "}, "config": {"logicalId": "%"}}',
+            ":2: type must be a non-empty text",
+        ),
         (
             '{"metadata": {"displayName": "A",\n"type": "notebook"}, "config": {"logicalId": "%"}}',
             "must be written Notebook",
@@ -200,7 +203,7 @@ def test_configuration_names_paths_in_its_own_git_repository(tmp_path: Path) -> 
 
 
 def test_directory_called_as_an_item_without_platform_is_listed(tmp_path: Path) -> None:
-    """It is no item, as for fabric-cicd; but nothing is left out in silence."""
+    """It is not an item, as for fabric-cicd, but its files are listed as left out."""
     item(tmp_path, "A.Notebook", "Notebook", "A", NOTEBOOK)
     for name in ("Code/B.Notebook/notebook-content.py", "Code/B.Notebook/more/x.py", "Code/readme.Notes/x.md"):
         write(tmp_path / name, "x")

@@ -1,4 +1,4 @@
-"""What is reported of a part `.schedules`, and in which line."""
+"""The problems and warnings about a part `.schedules`, each with its line."""
 
 import json
 from typing import Any
@@ -37,7 +37,7 @@ def test_schedule_of_each_type_is_accepted(configuration: dict[str, Any]) -> Non
         ({**DAILY, "times": ["06:00"] * 101}, "times", "1 to 100 times"),
         ({**DAILY, "times": ["24:00"]}, "24:00", "not a time of the day"),
         ({**DAILY, "times": ["6 am"]}, "6 am", "not a time of the day"),
-        ({**WEEKLY, "weekdays": ["Mon"]}, "Mon", "those are Monday"),
+        ({**WEEKLY, "weekdays": ["Mon"]}, "Mon", "the days are Monday"),
         ({**WEEKLY, "weekdays": []}, "weekdays", "1 to 7"),
         ({**MONTHLY, "recurrence": 13}, "recurrence", "from 1 to 12"),
         ({**MONTHLY, "occurrence": {}}, "occurrence", "DayOfMonth or OrdinalWeekday"),
@@ -84,7 +84,7 @@ def test_all_problems_of_all_entries_are_reported_at_once() -> None:
     [
         (text_of({**BASE, "type": "Hourly"}), "`type` 'Hourly' is not among"),
         (text_of({**CRON, "localTimeZoneId": "Europe/Berlin"}), "that of Windows"),
-        (text_of({**CRON, "startDateTime": "2026-02-01T00:00:00+02:00"}), "as 2026-01-31T22:00:00Z"),
+        (text_of({**CRON, "startDateTime": "2026-02-01T00:00:00+02:00"}), "write 2026-01-31T22:00:00Z"),
         (text_of(CRON, jobType="TableMaintenance"), "the item's job Pipeline"),
         (text_of(CRON, owner="somebody"), "owner cannot be set"),
     ],

@@ -101,7 +101,7 @@ def read_declaration(fields: Fields) -> tuple[str, bool, bool]:
     is_required = fields.boolean(
         "required",
         default=default is None,
-        words=Words("Must a value be given? Default: true without a default.", True),
+        words=Words("True if a value must be given. Default: true if there is no default.", True),
     )
     fields.raw("value", words=Words("The value of this deployment: what --set and --values write.", "prod"))
     if default is not None and fields.data.get("required") is True:

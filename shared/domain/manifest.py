@@ -27,7 +27,7 @@ ID = Words("The deployment's id and idempotency key; --id on the command line ta
 KIND = Words("The kind of the step; it determines the fields under `with`.", "lakehouse")
 WITH = Words("The fields of the kind.", {"displayName": "contoso-sales-dev"})
 STEPS = Words(
-    "What must exist at the end. Steps that do not need each other run in parallel.",
+    "The resources that must exist at the end. Steps that do not need each other run in parallel.",
     [{"id": "workspace", "kind": "workspace", "with": {"displayName": "contoso-sales-dev"}}],
 )
 
@@ -95,7 +95,8 @@ def read_head(top: Fields) -> Head:
         "target",
         maximum=256,
         words=Words(
-            "What only one deployment at a time may change; its case does not matter. Default: the name.",
+            "The workspace or environment that only one deployment at a time may change; case does not matter. "
+            "Default: the name.",
             "contoso-sales-dev",
         ),
     )
@@ -219,7 +220,7 @@ def read_order(fields: Fields, on_failure: OnFailure | None) -> tuple[list[str],
         "onFailure",
         tuple(OnFailure),
         default=on_failure or "",
-        words=Words("If this step fails. Default: the deployment's.", "hold"),
+        words=Words("What to do if this step fails: rollback or hold. Default: the deployment's.", "hold"),
     )
     return needs, timeout, OnFailure(failing or on_failure or OnFailure.ROLLBACK)
 

@@ -43,7 +43,9 @@ class EnvironmentKind:
         spec.boolean(
             "publish",
             default=True,
-            words=Words("Publish what is staged, and wait for it: with new libraries, minutes. Default: true.", False),
+            words=Words(
+                "Publish what is staged, and wait; with new libraries this takes minutes. Default: true.", False
+            ),
         )
         compute = spec.any_object(
             "sparkCompute", words=Words(f"The content of {SPARK}, with the names of that file.", {"driver_cores": 4})

@@ -49,7 +49,10 @@ class GitConnectionKind:
         spec.choice(
             "initializationStrategy",
             STRATEGIES,
-            words=Words("The side that counts if both have items. Default: None, which refuses that.", "PreferRemote"),
+            words=Words(
+                "The side that counts if both have items. Default: None, with which Fabric refuses such a workspace.",
+                "PreferRemote",
+            ),
         )
 
     def runs_last(self, spec: JsonObject) -> bool:
@@ -171,10 +174,11 @@ class GitInitialisationKind(SettingKind):
 def check_link(spec: Fields) -> None:
     """Check the workspace, the branch and the credentials."""
     spec.guid("workspaceId", required=True, words=WORKSPACE_ID)
-    provider = spec.choice("gitProviderType", PROVIDERS, required=True, words=Words("Who hosts it.", "AzureDevOps"))
+    hosted = Words("The provider that hosts the repository.", "AzureDevOps")
+    provider = spec.choice("gitProviderType", PROVIDERS, required=True, words=hosted)
     for owner, names in _OWNERS.items():
         for name in names:
-            words = Words(f"With {owner}.", _EXAMPLES[name])
+            words = Words(f"Required with {owner}.", _EXAMPLES[name])
             given = spec.text(name, maximum=_OWNER_LIMIT, refers=True, words=words)
             if owner == provider and not given:
                 spec.problem(name, f"is required with {owner}")

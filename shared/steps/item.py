@@ -288,7 +288,9 @@ def check_definition(definition: Fields, item_type: str) -> None:
     chosen = definition.text(
         "format",
         maximum=64,
-        words=Words("If the type has several; inferred from the paths of the parts if it is absent.", "ipynb"),
+        words=Words(
+            "The format, if the type has several. If it is absent, it is inferred from the paths of the parts.", "ipynb"
+        ),
     )
     paths: set[str] = set()
     parts = definition.each(
@@ -325,6 +327,6 @@ def _read_part(part: Fields) -> tuple[str, Any, Any]:
         words=Words("Its content in base64, wrapped or not; or `text`.", "cHJpbnQoJ3NhbGVzJyk="),
     )
     text = part.raw("text", schema=is_text, words=Words("Its content as it is; or `payload`.", "print('sales')"))
-    part.choice("payloadType", ("InlineBase64",), words=Words("Fabric has only one.", "InlineBase64"))
+    part.choice("payloadType", ("InlineBase64",), words=Words("The only type that Fabric has.", "InlineBase64"))
     part.one_of({"payload": "string", "text": "string"})
     return path, payload, text

@@ -54,7 +54,7 @@ class JobKind(RunKind):
             required=True,
             maximum=64,
             pattern=_JOB_TYPE,
-            hint="must be letters and digits, as RunNotebook",
+            hint="must be letters and digits, such as RunNotebook",
             words=Words(
                 "The type of the job, as Fabric names it: RunNotebook, Pipeline, sparkjob, TableMaintenance, Refresh.",
                 "RunNotebook",
@@ -74,7 +74,7 @@ class JobKind(RunKind):
             "when",
             WHEN,
             words=Words(
-                "on_success: as every other step. always: when all other steps have ended, also after a failure, and "
+                "on_success: like every other step. always: when all other steps have ended, also after a failure, and "
                 "before the rollback. Default: on_success.",
                 "always",
             ),

@@ -38,7 +38,9 @@ class PrincipalsKind:
         spec.raw(
             "csv",
             schema={"type": "string"},
-            words=Words("The text of such a file.", f"{','.join(COLUMNS)}\n{EXAMPLE['principalId']},Admin,,User"),
+            words=Words(
+                "The text of a CSV file of principals.", f"{','.join(COLUMNS)}\n{EXAMPLE['principalId']},Admin,,User"
+            ),
         )
         spec.path_field(
             "file",

@@ -78,7 +78,7 @@ class RepositoryKind:
 
 def _check_choices(spec: Fields) -> None:
     """Check what a person chooses: the parameters, the items, and what is done with those that are as they were."""
-    spec.text("environment", words=Words("The environment whose values parameter.yml has.", "PROD"))
+    spec.text("environment", words=Words("The environment whose values are taken from parameter.yml.", "PROD"))
     spec.text(
         "parameters",
         maximum=1024,
@@ -104,9 +104,9 @@ def _check_choices(spec: Fields) -> None:
             True,
         ),
     )
-    spec.text("excludeShortcuts", words=Words("Leave shortcuts alone whose name begins with this.", "^tmp_"))
-    spec.texts("includeFolders", words=Words("Of the items in folders, deploy only those in these.", ["/Raw"]))
-    spec.text("excludeFolders", words=Words("Leave out items of folders that this expression finds.", "^/tmp"))
+    spec.text("excludeShortcuts", words=Words("Leave alone shortcuts whose name begins with this expression.", "^tmp_"))
+    spec.texts("includeFolders", words=Words("Of the items in folders, deploy only those in these folders.", ["/Raw"]))
+    spec.text("excludeFolders", words=Words("Leave out items of folders whose path contains this expression.", "^/tmp"))
     spec.choice(
         "unchanged",
         tuple(Unchanged),

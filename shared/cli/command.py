@@ -9,6 +9,7 @@ from shared.cli import config
 from shared.cli.common import follow_command
 from shared.cli.crash import CRASHED, INTERRUPTED, crash
 from shared.cli.follow import BAD_REQUEST, NOT_AUTHORISED, UNAVAILABLE
+from shared.cli.help import COMMAND
 from shared.cli.parser import parser
 from shared.cli.plan import WRONG
 from shared.cli.render.output import LineOutput, Output, choose, standard_output
@@ -19,6 +20,7 @@ from shared.domain.errors import (
     FabricTransientError,
     IllegalTransitionError,
     InvalidInputError,
+    NotFoundError,
     SagaError,
     StorageAuthError,
     StorageUnavailableError,
@@ -66,15 +68,7 @@ def run(arguments: Sequence[str] | None) -> int:
         output.close()
         code = _code(error, options)
         kind = "unavailable" if code == UNAVAILABLE else type(error).__name__
-        hint = f"\n{_WHEN_UNAVAILABLE}" if code == UNAVAILABLE else ""
-        if isinstance(error, FabricError) and code != UNAVAILABLE:
-            hint = f"\n  what to do: {remedy(error)}"
-        hint += (
-            f"\n  the request was sent; follow it with: {follow_command(options)}"
-            if code == CRASHED and _is_sent(options)
-            else ""
-        )
-        output.event("error", f"error: {error}{hint}", error=kind, message=str(error))
+        output.event("error", f"error: {error}{_hint(error, code, options)}", error=kind, message=str(error))
         return code
     except Exception as error:
         output.close()
@@ -83,6 +77,20 @@ def run(arguments: Sequence[str] | None) -> int:
         return CRASHED
     finally:
         output.close()
+
+
+def _hint(error: Exception, code: int, options: argparse.Namespace) -> str:
+    """Return the lines after an error: what to do, and how to follow what was sent; empty if the error says it."""
+    hint = ""
+    if code == UNAVAILABLE:
+        hint = f"\n{_WHEN_UNAVAILABLE}"
+    elif isinstance(error, FabricError):
+        hint = f"\n  what to do: {remedy(error)}"
+    elif type(error) is NotFoundError and not _is_sent(options):
+        hint = f"\n  what to do: check the id; `{COMMAND} list` shows the deployments"
+    if code == CRASHED and _is_sent(options):
+        hint += f"\n  the request was sent; follow it with: {follow_command(options)}"
+    return hint
 
 
 def _code(error: Exception, options: argparse.Namespace) -> int:

@@ -117,7 +117,10 @@ class _Follower:
         timeout, limit = self._options.timeout_seconds, self._options.unknown_seconds
         limit = limit if timeout is None else min(limit, timeout)
         if elapsed > limit:
-            text = f"there is no deployment '{self._id}', or the app does not read the queue"
+            text = (
+                f"there is no deployment '{self._id}', or the app does not read the queue: check the id with `list`, "
+                "and the app with `health`"
+            )
             self._output.close()
             self._output.event("error", f"error: {text}", deployment_id=self._id, error="not_found", message=text)
             return TIMED_OUT if self._options.is_sent or self._options.expected_hash is not None else BAD_REQUEST

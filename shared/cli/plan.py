@@ -155,7 +155,8 @@ class _Recall:
         except (StorageUnavailableError, StorageAuthError) as error:
             self._has_failed = True
             text = "warning: without the app's storage, renamed, unchanged and removed items are not recognised"
-            self._output.event("warning", f"{text}: {error}", message=str(error))
+            todo = "To see them, sign in to that storage (docs/settings.md), or use --url"
+            self._output.event("warning", f"{text}: {error}. {todo}", message=str(error))
             return otherwise
 
 

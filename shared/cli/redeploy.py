@@ -7,7 +7,7 @@ from shared.cli.common import Add, add_label, add_url, connect, known_id, labels
 from shared.cli.render.output import Output
 from shared.cli.submit import add_sending, deliver, new_id, sent
 from shared.domain.deployment_ids import ID_RULE, is_deployment_id
-from shared.domain.errors import InvalidInputError, Problem
+from shared.domain.errors import InvalidInputError, NotFoundError, Problem
 from shared.domain.labels import relabelled
 from shared.domain.manifest import compile_manifest
 from shared.saga.submission.redeploy import obstacle, stored_manifest
@@ -35,7 +35,7 @@ def _redeploy(options: argparse.Namespace, output: Output) -> int:
         raise InvalidInputError([Problem("ID", why)])
     earlier = header.deployment_id
     if options.id == earlier:
-        taken = f"{earlier} is taken by the deployment that is sent again: give another id, or none"
+        taken = f"{earlier} is the id of the deployment that is sent again: give another id, or leave --id out"
         raise InvalidInputError([Problem("--id", taken)])
     options.id = options.id or new_id({"name": header.name})
 
@@ -48,7 +48,10 @@ def _redeploy(options: argparse.Namespace, output: Output) -> int:
         answer = access.desk.redeploy(earlier, options.id, options.requested_by, wanted)
         options.is_sent = True
         return sent(options, output, access, str(answer.get("manifest_hash") or header.manifest_hash))
-    manifest = relabelled(stored_manifest(header, access.blobs), wanted)
+    try:
+        manifest = relabelled(stored_manifest(header, access.blobs), wanted)
+    except NotFoundError as error:
+        raise InvalidInputError([Problem("ID", str(error))]) from None
     compile_manifest(manifest, KINDS)
     report()
     return deliver(options, output, access, {"manifest": manifest})

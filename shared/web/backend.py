@@ -71,7 +71,7 @@ def unknown(deployment_id: str, error: NotFoundError) -> HttpError:
     """Return 404 for an unknown deployment; for one past its retention, with what remains of its header."""
     if isinstance(error, ForgottenError):
         return HttpError(404, str(error), deployment=error.record.to_json())
-    return HttpError(404, f"there is no deployment '{deployment_id}'")
+    return HttpError(404, f"there is no deployment '{deployment_id}'; check the id in the list of deployments")
 
 
 type Handler = Callable[[Request, Backend], Reply]

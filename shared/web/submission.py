@@ -71,7 +71,7 @@ def redeploy_deployment(request: Request, backend: Backend) -> Reply:
         raise bad_request([Problem("$.id", ID_RULE)])
     why = obstacle(earlier)
     if not why and wanted == earlier.deployment_id:
-        why = f"{wanted} is the id of the deployment that is sent again: give another id, or none"
+        why = f"{wanted} is the id of the deployment that is sent again: give another id, or leave `id` out"
     if why:
         raise HttpError(409, why, deployment_id=earlier.deployment_id, state=earlier.state.value)
     acceptance = backend.app().acceptance

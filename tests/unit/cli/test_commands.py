@@ -371,6 +371,14 @@ def test_follow_of_an_unknown_id_is_a_bad_request(account: Account) -> None:
     assert "there is no deployment" in done.stdout
 
 
+def test_unknown_id_is_an_error_that_names_the_command_which_lists_the_ids(account: Account) -> None:
+    """The exit code is 2, as for every command to which nothing was sent."""
+    done = run("status", new_id(), storage=account.connection)
+    assert done.returncode == 2
+    assert "there is no deployment" in done.stdout
+    assert "list` shows the deployments" in done.stdout
+
+
 @pytest.mark.parametrize("arguments", [["follow"], ["follow", "--json"]])
 def test_follow_interrupted_prints_how_to_continue(account: Account, arguments: list[str]) -> None:
     """Ctrl-C ends the command and not the deployment: exit code 130, and the command that follows it again."""

@@ -1,5 +1,6 @@
 """The files outside `shared/steps/KIND.py` that a kind needs. A forgotten one is reported by name, with what to add."""
 
+import json
 import re
 from collections.abc import Mapping
 
@@ -33,8 +34,11 @@ def _entries(kind: KindRules) -> list[str]:
     section = re.search(rf"^## {name}$(.*?)(?=^## |\Z)", _MANUAL.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     text = section[1] if section else ""
     unnamed = [output for output in sorted(kind.outputs) if f"`{output}`" not in text]
+    unnamed += [field for field in _fields_for_people(name) if not re.search(rf"`{field}\b", text)]
     if not section or unnamed:
         found.append(f"docs/manifest.md: add the section '## {name}' with its fields and outputs {unnamed}")
+    if not re.search(rf"^\| `kind` \|.*`{name}`", _MANUAL.read_text(encoding="utf-8"), re.MULTILINE):
+        found.append(f"docs/manifest.md: add '{name}' to the row 'kind' of a step's fields")
     if f"`{name}`" not in (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8"):
         found.append(f"docs/glossary.md: add '{name}' to the row 'kind'")
     if name not in GOOD:
@@ -47,6 +51,13 @@ def _entries(kind: KindRules) -> list[str]:
             f"shared/cli/pack.py: read the file that `{kind.packs}` of '{name}' names, and add it to its table"
         )
     return found
+
+
+def _fields_for_people(name: str) -> list[str]:
+    """Return the fields of a kind's `with`, without those that only the command line sets when it packs files."""
+    definitions: JsonObject = json.loads(_SCHEMA.read_text(encoding="utf-8"))["$defs"]
+    rows: JsonObject = definitions.get(f"With_{name}", {}).get("properties", {})
+    return [field for field, row in rows.items() if "set by the command line" not in row.get("description", "")]
 
 
 def _entries_in_fabric(rules: KindRules) -> list[str]:

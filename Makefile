@@ -48,7 +48,7 @@ $(COMPILED): $(READY)
 	@$(PYTHON) -m pytest --collect-only --quiet > /dev/null || true
 	@touch $(COMPILED)
 
-demo: $(READY) ## run a deployment that succeeds and one that is rolled back, on this machine
+demo: $(READY) ## run deployments that succeed and deployments that are rolled back, on this machine
 	@$(PYTHON) -m local.demo
 
 test: tools ## run all tests; installs everything that they need

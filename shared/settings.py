@@ -138,7 +138,7 @@ def worker_threads(environment: Mapping[str, str] = os.environ) -> int | None:
 
 
 def caller_variables(environment: Mapping[str, str] = os.environ) -> Mapping[str, str]:
-    """Return the environment variables of whoever runs the command line, for `$ENV:` in parameter.yml."""
+    """Return the environment variables of the caller of the command line, for `$ENV:` in parameter.yml."""
     return environment
 
 

@@ -72,7 +72,7 @@ def track_operation(
 
 
 def track_performance[**P, R](name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A decorator: the seconds that each call takes, as the metric `name`, with whether it succeeded."""
+    """Decorate a function: emit the seconds of each call as the metric `name`, and whether the call succeeded."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)

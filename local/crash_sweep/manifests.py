@@ -57,7 +57,7 @@ TENANT: dict[str, Any] = {
         },
     ],
 }
-"""What the tenant has beside workspaces."""
+"""The contents of the tenant beside workspaces."""
 _ITEMS = (
     *("sales.Lakehouse", "Load orders.Notebook", "Load customers.Notebook", "Join.Notebook", "Nightly.DataPipeline"),
     *("spark.Environment", "names.VariableLibrary", "Sales.SemanticModel", "Sales.Report"),

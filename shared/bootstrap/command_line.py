@@ -26,7 +26,7 @@ class Remote:
 
 
 Access = Stores | Remote
-"""Where a command reads the journal, stores blobs and submits."""
+"""The place in which a command reads the journal, stores blobs and submits: storage, or the API."""
 
 
 def storage(loaded: settings.Settings) -> Stores:

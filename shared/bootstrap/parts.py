@@ -44,7 +44,7 @@ class SystemClock:
 
 
 class Nobody:
-    """Implements the port `Callers` where no sign-in is configured."""
+    """Implements the port `Callers` if no sign-in is configured."""
 
     def verify(self, token: str) -> Caller:
         """Raise SignInError: no token proves anybody."""

@@ -35,7 +35,7 @@ def resize_thread_pool() -> bool:
 
 
 def thread_pool_size() -> int | None:
-    """Return the size of the worker's pool; None if this process has no worker, or the worker does not tell."""
+    """Return the size of the worker's pool; None if this process has no worker, or the worker does not report it."""
     pool: Any = getattr(sys.modules.get(_RUNTIME), "get_threadpool_executor", lambda: None)()
     size = getattr(pool, "_max_workers", None)
     return size if isinstance(size, int) else None
@@ -45,7 +45,7 @@ def thread_pool(wanted: int | None) -> Finding:
     """Report the size of the worker's pool; a size below `wanted`, which the settings name, is a warning."""
     size = thread_pool_size()
     if size is None:
-        return Finding(measurement="size", unit="threads", output="the worker does not tell the size of its pool")
+        return Finding(measurement="size", unit="threads", output="the worker does not report the size of its pool")
     is_small = wanted is not None and size < wanted
     output = f"PYTHON_THREADPOOL_THREAD_COUNT is {wanted}: deliveries wait for a thread (docs/host.md)"
     return Finding(Status.WARN if is_small else Status.PASS, "size", "", size, "threads", output if is_small else "")

@@ -170,7 +170,7 @@ def follow_command(options: argparse.Namespace) -> str:
 
 
 def connect(options: argparse.Namespace) -> command_line.Access:
-    """Raises as `remote`."""
+    """Return access to the API if an address is given, otherwise to storage. Raises as `remote`."""
     return remote(options) or command_line.storage(settings.load())
 
 

@@ -66,7 +66,7 @@ def _default() -> Path | None:
 
 def _read(file: Path) -> dict[str, str]:
     try:
-        if not stat.S_ISREG(file.stat().st_mode) and file != Path(os.devnull):  # to open a pipe waits for its writer
+        if not stat.S_ISREG(file.stat().st_mode) and file != Path(os.devnull):  # opening a pipe waits for its writer
             raise OSError(None, "it is not a regular file")
         with file.open("rb") as stream:
             content = stream.read(_MAX_BYTES + 1)

@@ -65,6 +65,6 @@ def _roll_back(deployment_id: str, options: argparse.Namespace, output: Output, 
         code = SUCCEEDED
     if not options.wait or code == SUCCEEDED:
         return code
-    # It may have ended otherwise than its verb asked, and with nothing left all the same.
+    # Its final state may differ from the verb's goal, and still leave no resources.
     is_gone = storage.journal.header(options.id).record.state not in _STANDING
     return SUCCEEDED if is_gone else code

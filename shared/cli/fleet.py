@@ -181,7 +181,7 @@ class Fleet:
                 except ForgottenError as error:  # past its retention, its end is kept
                     self.found[each.row.deployment_id] = error.record
                 except NotFoundError:
-                    break  # it is not accepted yet, and those behind it hardly
+                    break  # not accepted yet; the rows after it were sent later, so they are hardly accepted either
 
     def _settled(self) -> list[str]:
         return [e.row.deployment_id for e in self.ready if self._state(e) in _SETTLED or self._is_taken(e)]
@@ -243,7 +243,7 @@ _CODES = {
     DeploymentState.CANCELLED: CANCELLED,
 }
 _ORDER = (NOT_ROLLED_BACK, TIMED_OUT, ROLLED_BACK, BAD_REQUEST, CANCELLED, SUCCEEDED)
-"""Which code counts if the deployments end differently: the one that asks most of a person."""
+"""The exit code of the fleet is the first of these that occurs: the one that needs a person most."""
 
 
 def exit_code(codes: set[int]) -> int:

@@ -1,4 +1,4 @@
-"""Writes values of the command line into a manifest: `--set NAME=VALUE`, `--values FILE` and `--promotes ID`."""
+"""Write values of the command line into a manifest: `--set NAME=VALUE`, `--values FILE` and `--promotes ID`."""
 
 import argparse
 from typing import Any

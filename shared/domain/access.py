@@ -80,7 +80,7 @@ def role_refusal(caller: Caller, needed: frozenset[Role]) -> str:
 
 
 def decision_refusal(caller: Caller, approvers: Iterable[str], *, separate_from: str | None = None) -> str:
-    """Return why the caller may not decide an approval where sign-in is configured; '' if the caller may.
+    """Return why the caller may not decide an approval, if sign-in is configured; '' if the caller may.
 
     `approvers` are object ids of users, groups and service principals; without any, everyone with the role may decide.
     `separate_from` is the object id of the requester, who may not decide; None if that does not matter.
@@ -99,7 +99,7 @@ def decision_refusal(caller: Caller, approvers: Iterable[str], *, separate_from:
 
 
 def approvers_problem(approvers: Iterable[str]) -> str:
-    """Return what is wrong with the approvers of a manifest where sign-in is configured; '' if nothing is."""
+    """Return what is wrong with the approvers of a manifest, if sign-in is configured; '' if nothing is."""
     odd = [approver for approver in approvers if not GUID.fullmatch(approver.strip())]
     if not odd:
         return ""

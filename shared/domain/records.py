@@ -208,7 +208,7 @@ class StepRecord:
         return changed(self, changes)
 
     def to_json(self) -> JsonObject:
-        """The row as JSON; fields that are None are left out."""
+        """Return the row as JSON; fields that are None are left out."""
         return dump(self)
 
     @classmethod
@@ -344,7 +344,7 @@ class DeploymentRecord:
         return self.release_write > 0
 
     def to_json(self) -> JsonObject:
-        """The header as JSON; fields that are None are left out."""
+        """Return the header as JSON; fields that are None are left out."""
         return dump(self)
 
     @classmethod
@@ -353,7 +353,7 @@ class DeploymentRecord:
         return load(cls, data, ignore_unknown=ignore_unknown)
 
     def replace(self, **changes: Unpack[DeploymentChanges]) -> Self:
-        """The header with some fields changed."""
+        """Return the header with some fields changed."""
         return changed(self, changes)
 
 
@@ -391,7 +391,7 @@ class AuditEntry:
     link: Link | None = field(default=None, compare=False)
 
     def to_json(self) -> JsonObject:
-        """The entry as JSON."""
+        """Return the entry as JSON."""
         return dump(self)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What all deliveries of one process share that use one client of Fabric."""
+"""Objects that all deliveries of one process share if they use the same client of Fabric."""
 
 import threading
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from shared.domain.ports import Fabric
 class PerClient[T]:
     """One object for each client, made when it is first asked for. Thread-safe.
 
-    What is kept must not refer to its client, or the client would be kept for ever.
+    A kept object must not refer to its client, or the client would be kept forever.
     """
 
     def __init__(self, make: Callable[[Callable[[], datetime]], T]) -> None:

@@ -43,7 +43,7 @@ class FabricGit:
         """Commit all changes of the workspace, or those of the named items (`name.type`), and return the commit's hash;
         empty if there is nothing to commit.
 
-        A commit is irreversible: no rollback takes it back, also not that of a transaction around it. Raises
+        A commit is irreversible: no rollback takes it back, not even that of a transaction around it. Raises
         InvalidInputError, FabricConflictError if the branch has changes that the workspace lacks, FabricError.
         """
         return self._git.commit(comment, items)

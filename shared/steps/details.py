@@ -1,4 +1,4 @@
-"""What a plan and the audit say of an update beside its fields."""
+"""The details of an update that a plan and the audit show beside its fields."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class Details:
 class Drift:
     """A difference that does not come from the manifest: the resource has changed in Fabric since it was deployed.
 
-    `remark` says what is known of it. `is_all` is False if the manifest asks for something else now, too.
+    `remark` says what is known of it. `is_all` is False if the manifest also asks for something else now.
     """
 
     remark: str

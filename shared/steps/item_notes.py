@@ -1,7 +1,7 @@
-"""What earlier deployments noted about an item of a repository, compared with what Fabric shows of it.
+"""Compare what earlier deployments noted about an item of a repository with what Fabric shows of it.
 
-Two digests are noted: of what was sent, and of what Fabric showed after it. So what Fabric rewrites does not count as
-changed, and what was changed in Fabric since then is told from what was changed in the repository.
+Two digests are noted: of what was sent, and of what Fabric showed after it. So a definition that Fabric has only
+rewritten does not count as changed, and a change in Fabric is distinguished from a change in the repository.
 """
 
 import base64
@@ -89,8 +89,8 @@ def seen_before(spec: JsonObject, found: Snapshot) -> str:
 
 
 def drift_of(spec: JsonObject, found: Snapshot, changed: list[str]) -> Drift | None:
-    """Return what of the changes is drift: a difference although the repository has the content that was sent last, or
-    a definition that is not the one which Fabric showed after it."""
+    """Return the drift among the changes: a difference although the repository has the content that was sent last, or
+    a definition that is not the one which Fabric showed after it. None if no change is drift."""
     present, seen = as_object(found.image.get("definition")), known(spec).get("seen") or ""
     has_other = present is not None and "definition" in changed and has_other_content(spec, found, present)
     if was_sent(spec, found) and (has_other or {"displayName", "description"} & {*changed}):

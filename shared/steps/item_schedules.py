@@ -87,7 +87,7 @@ class ItemSchedulesKind(UpdatingKind):
         return [call for call, _ in _remaining(spec, before, before)]
 
     def calls(self, fabric: Fabric, spec: JsonObject, intent: Intent) -> Iterator[Call]:
-        """Yield what remains to be done, and look again after the creates: whose ids are to be switched on is known
+        """Yield what remains to be done, and look again after the creates, because the ids to switch on are known
         only then."""
         for _ in range(2):
             now = schedules.of_item(fabric, spec["workspaceId"], spec["itemId"], spec["type"])

@@ -131,7 +131,7 @@ def description_differs(spec: JsonObject, image: JsonObject) -> bool:
 
 
 def move_call(workspace_id: str, item_id: str, folder_id: str) -> Call:
-    """Return the move of an item into a folder; without one, to the top of the workspace."""
+    """Return the move of an item into a folder; without one, to the root of the workspace."""
     body = {"targetFolderId": folder_id} if folder_id else {}
     path = f"/workspaces/{workspace_id}/items/{item_id}/move"
     return Call("POST", path, "item", body, folder_id=folder_id)

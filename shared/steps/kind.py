@@ -56,11 +56,14 @@ class Call:
     """The description of one call that changes something. `operation_kind` names it in `StepKind.expected_seconds`.
 
     Every call except a create is idempotent: after a lost response it can be sent again without further effect.
-    `is_followed` is False if a 202 to it begins no operation, although it names a Location. `may_be_done` is True if a
-    404 to it means that it took effect before, as that to a deletion. `is_looked_for` is True for a call of a
-    compensation that is in the list only while a look shows that it is needed, so it is not counted. `folder_id`
-    is the folder that it moves an item into: if that was deleted meanwhile, a compensation moves the item to the top of
-    the workspace. After a call that `decides_next`, another delivery looks again and makes the others.
+
+    - `is_followed` is False if a 202 to it begins no operation, although it names a Location.
+    - `may_be_done` is True if a 404 to it means that it took effect before, as for a deletion.
+    - `is_looked_for` is True for a call of a compensation that is in the list only while a look shows that it is
+      needed, so it is not counted.
+    - `folder_id` is the folder that it moves an item into. If that folder was deleted in the meantime, a compensation
+      moves the item to the root of the workspace.
+    - After a call that `decides_next`, another delivery looks again and makes the others.
     """
 
     method: str
@@ -173,7 +176,7 @@ class StepKind(KindRules, Protocol):
         ...
 
     def drift(self, spec: JsonObject, found: Snapshot) -> Drift | None:
-        """Return what of the changes is drift; `found` has the before-image. None if nothing is known to be."""
+        """Return the drift among the changes; `found` has the before-image. None if no change is known to be drift."""
         ...
 
     def is_probably_as_asked(self, spec: JsonObject, found: Snapshot) -> bool:

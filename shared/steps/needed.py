@@ -1,4 +1,4 @@
-"""Looks for what a step needs and no step makes: a connection, or the item that a shortcut points to."""
+"""Look for what a step needs and no step makes: a connection, or the item that a shortcut points to."""
 
 from shared.domain.errors import FabricAuthError, FabricNotFoundError
 from shared.domain.json import JsonObject

@@ -88,8 +88,8 @@ class OrphansKind(UpdatingKind):
         return {**kept, "candidates": found, "byName": taken}
 
     def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
-        """Return the candidates that exist. One whose name an item of the repository has, which no deployment knew, is
-        left out: it will be updated as that item."""
+        """Return the candidates that exist. A candidate is left out if an item of the repository that no deployment
+        knew has its name: it will be updated as that item."""
         rows = candidates_in(spec, listed_for(fabric, spec))
         resource = Resource("Orphans", f"{spec['workspaceId']}:{spec['repository']}", "orphans", spec["workspaceId"])
         return Snapshot(resource, {"items": rows})

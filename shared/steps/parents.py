@@ -1,4 +1,4 @@
-"""Decides what a 404 proves about a step whose workspace or item may be gone.
+"""Decide what a 404 proves about a step whose workspace or item may be gone.
 
 A 404 alone proves nothing: a paused capacity answers it for everything in its workspaces, and what was created a moment
 ago may not be known everywhere yet. The list of workspaces comes from no capacity. A workspace that it does not show

@@ -1,4 +1,4 @@
-"""The base of the kinds of which a step stands for itself, and needs no place of its own in the order of the steps."""
+"""The base of the kinds whose steps expand to nothing and need no special place in the order of the steps."""
 
 from shared.domain.json import JsonObject
 from shared.domain.ports import Expanded

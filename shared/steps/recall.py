@@ -1,4 +1,4 @@
-"""What a kind may read of earlier deployments of the same repository."""
+"""The notes of earlier deployments of the same repository, as a kind may read them."""
 
 from typing import Protocol
 

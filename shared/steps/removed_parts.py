@@ -37,22 +37,22 @@ class RemovedPartsKind(UpdatingKind):
     """The field of the spec that says which items of the repository may have such parts."""
 
     def is_candidate(self, spec: JsonObject, note: JsonObject) -> bool:
-        """Return True if the repository contains the item of a note, and does not list what the note is on."""
+        """Return True if the repository contains the item of a note, and does not list the part that the note is on."""
         raise NotImplementedError
 
     def candidate(self, spec: JsonObject, note: JsonObject) -> JsonObject:
-        """Return what must be known of a note to find the parts that it is on."""
+        """Return the fields of a note by which the parts that it is on are found."""
         return {"identity": note["identity"], "itemId": note["id"], "key": note["name"], "sent": note["sent"]}
 
     def held(
         self, fabric: Fabric, workspace_id: str, item_id: str, candidates: list[JsonObject]
     ) -> Iterator[tuple[JsonObject, bool]]:
-        """Yield what an item has of the candidates, and beside them, and whether it is ours: as it was deployed. What
-        is ours has the `identity` of its candidate. Raises FabricError."""
+        """Yield each part that an item has, candidate or not, and True if it is ours, which means: as it was deployed.
+        A part that is ours has the `identity` of its candidate. Raises FabricError."""
         raise NotImplementedError
 
     def is_left(self, row: JsonObject, before: Iterable[JsonObject]) -> bool:
-        """Return True if the step has not done with a part what it should."""
+        """Return True if the step has not yet done to a part what it must do."""
         raise NotImplementedError
 
     def text(self, row: JsonObject) -> str:

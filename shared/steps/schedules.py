@@ -195,9 +195,9 @@ def restored(
 ) -> list[Call]:
     """Return the calls that lead from the present schedules to those of the before-image.
 
-    A schedule that Fabric made anew from the definition counts as the old one with the same plan, or else gets the plan
-    of one that is gone. A schedule that neither the before-image nor the definition has belongs to somebody else, and
-    stays.
+    A schedule that Fabric made again from the definition counts as the old one with the same plan; if there is none, it
+    gets the plan of one that is gone. A schedule that neither the before-image nor the definition has belongs to
+    somebody else, and stays.
     """
     at = path(workspace_id, item_id, item_type)
     sent: list[JsonObject] = before["sentSchedules"]

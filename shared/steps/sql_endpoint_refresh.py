@@ -157,7 +157,7 @@ class MetadataRefreshKind(SqlEndpointKind, ReportingKind):
         return ["metadata"]
 
     def details(self, spec: JsonObject, found: Snapshot) -> Details:
-        """Say that a rollback has nothing to restore."""
+        """Return that a rollback has nothing to restore."""
         return Details(restorable="exact", will="refreshes the SQL endpoint")
 
     def did(self, spec: JsonObject, intent: Intent) -> str:

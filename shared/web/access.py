@@ -1,4 +1,4 @@
-"""Identifies the caller of each request, and refuses what the caller may not do."""
+"""Identify the caller of each request, and refuse what the caller may not do."""
 
 from dataclasses import replace
 
@@ -21,8 +21,8 @@ _READS = ("GET", "HEAD")
 
 
 def guarded(route: Route) -> Route:
-    """Return the route with a handler that answers 401 and 403 where sign-in is configured. The host has checked the
-    function key where it is not."""
+    """Return the route with a handler that answers 401 and 403 if sign-in is configured. If it is not, the host has
+    checked the function key."""
     if route.is_anonymous:
         return route
 

@@ -302,7 +302,7 @@ _HEALTH = (
     *_health(
         "health_ready",
         "The app can do its work",
-        {200: ("Health", "It can."), 503: ("Health", "It cannot: a check failed.")},
+        {200: ("Health", "It can."), 503: ("Health", "The app cannot do its work: a check failed.")},
         is_anonymous=True,
     ),
     *_health(

@@ -1,6 +1,6 @@
 """The page: the files of the folder `dashboard`, unchanged, except that `app.js` contains all modules.
 
-The files contain no secret; the page asks for the key, or where the app signs in its callers, sends the browser there.
+The files contain no secret: the page asks for the key or, if the app signs in its callers, lets the browser sign in.
 
 The page's address works with and without a slash at its end, so the page names its files `/api/dashboard/<file>`.
 """

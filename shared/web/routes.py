@@ -40,7 +40,7 @@ def to_http_response(reply: Reply) -> func.HttpResponse:
 
 
 def _register(registered: df.Blueprint, route: Route, backend: partial[Backend], *, signs_in: bool) -> None:
-    """Register a route. Where sign-in is configured, the app checks the caller's token in place of the host's key."""
+    """Register a route. If sign-in is configured, the app checks the caller's token in place of the host's key."""
 
     def respond(request: func.HttpRequest, client: Any = None) -> func.HttpResponse:
         read = Request.of(request.method, request.url, request.route_params, request.headers, request.get_body)

@@ -268,7 +268,10 @@ def _plans() -> JsonObject:
             reason=_STRING,
             files={**_STRINGS, "description": "The parts of the definition that differ."},
             lines={**_STRINGS, "description": "The differences of these parts, line by line."},
-            restorable={**_STRING, "description": "What a rollback restores of it: exact, lossy, no; or empty."},
+            restorable={
+                **_STRING,
+                "description": "How completely a rollback restores it: exact, lossy or no; empty if not known.",
+            },
             resource={
                 "oneOf": [{"type": "null"}, ref("FoundResource")],
                 "description": "The existing resource, or null.",

@@ -87,7 +87,7 @@ def _left(services: Services, row: Versioned[StepRecord], release_write: int) ->
 
 
 def _write_all(services: Services, changes: Sequence[Change[StepRecord]]) -> None:
-    """All rows, or, if one of them cannot be written, each that can be."""
+    """Write all rows, or, if one of them cannot be written, each row that can be."""
     try:
         services.journal.write_steps(changes)
         return
@@ -106,7 +106,7 @@ def _write_all(services: Services, changes: Sequence[Change[StepRecord]]) -> Non
 def _end(
     services: Services, record: DeploymentRecord, steps: Sequence[StepRecord]
 ) -> tuple[DeploymentState, DeploymentRecord]:
-    """The header at its end. The last holder may have compensated all that was left: then nothing is given up."""
+    """Return the header at its end. The last holder may have compensated all the rest: then nothing is given up."""
     left = [step for step in steps if step.state not in _DONE]
     end = final_state(record.replace(retry_began_at=services.clock.now()), steps) if not left else None
     state = end[0] if end is not None else DeploymentState.FAILED

@@ -31,11 +31,11 @@ class Context(Protocol):
         ...
 
     def create_timer(self, fire_at: timedelta) -> Any:
-        """A durable timer."""
+        """Create a durable timer."""
         ...
 
     def wait_for_external_event(self, name: str) -> Any:
-        """The next event of that name."""
+        """Wait for the next event of that name."""
         ...
 
     def continue_as_new(self, new_input: Any, *, save_events: bool = False) -> None:
@@ -48,7 +48,7 @@ type _Steps[T] = Generator[Any, Any, T]
 
 
 def run(context: Context, state: JsonObject) -> _Steps[JsonObject | None]:
-    """`state` is {"deployment_id"} at first, and with {"view"} where it continues as new."""
+    """Orchestrate a deployment. `state` is {"deployment_id"} at first, and has "view" when it continues as new."""
     saga = _Saga(context, state["deployment_id"])
     stored: JsonObject | None = state.get("view")
     view = views.from_json(stored) if stored else (yield from saga.ask(names.BEGIN_DEPLOYMENT))

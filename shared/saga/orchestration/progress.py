@@ -138,7 +138,7 @@ def from_journal(steps: Sequence[Versioned[StepRecord]], direction: Direction, r
 
 
 def in_flight(records: Iterable[StepRecord], direction: Direction) -> list[int]:
-    """Ordinals whose action in that direction has begun and not settled."""
+    """Return the ordinals of the steps whose action in that direction has begun and not settled."""
     if direction is Direction.FORWARD:
         moving = IN_FLIGHT - {StepState.COMPENSATING}
         return [

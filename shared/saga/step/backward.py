@@ -221,8 +221,8 @@ def _follow(d: Delivery, call: Call, operation: OperationStarted, counted: int) 
 
 
 def _sent(d: Delivery, call: Call, workspace_id: str, moved: list[Call]) -> FabricReply:
-    """Send a call and return the reply. If it moves an item back into a folder that was deleted meanwhile, move it to
-    the top of the workspace instead, and add the call to `moved`. Raises FabricError."""
+    """Send a call and return the reply. If it moves an item back into a folder that has been deleted since, move it to
+    the root of the workspace instead, and add the call to `moved`. Raises FabricError."""
     try:
         return d.fabric.send(call.method, call.path, call.body, call.query)
     except FabricError as error:

@@ -264,7 +264,7 @@ def _settled(reason: str) -> Settle:
 
 
 def _is_own_workspace(rows: Iterable[StepRecord], workspace_id: str | None) -> bool:
-    """True if the workspace is one that the deployment created: it is deleted with all that is in it."""
+    """Return True if the deployment created the workspace: it is deleted with all that is in it."""
     for row in rows:
         if row.resource is not None and row.resource.id == workspace_id and row.resource.type == "Workspace":
             return row.intent is not None and row.intent.action is IntentAction.CREATE

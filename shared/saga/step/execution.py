@@ -87,8 +87,8 @@ def _forward(delivery: Delivery) -> Outcome:
 
 
 def _is_early(delivery: Delivery) -> bool:
-    """Return True if a step that runs always has not begun, and the message is from before a resume: others that it
-    needs, which had failed, are to be applied first. Any other step began only after what it needs had succeeded."""
+    """Return True if a step that runs always has not begun, and the message is from before a resume: the steps that it
+    needs and that had failed must be applied first. Any other step began only after what it needs had succeeded."""
     step = delivery.step
     if not step.is_always or step.state is not StepState.PENDING or runs.is_freed(delivery):
         return False

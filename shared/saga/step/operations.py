@@ -31,12 +31,12 @@ _READ = "getDefinition"
 
 
 def started(d: Delivery, operation: OperationStarted, purpose: OperationPurpose, kind: str) -> Operation:
-    """The record of an operation that Fabric has just accepted."""
+    """Return the record of an operation that Fabric has just accepted."""
     return Operation(operation.id, purpose, kind, d.services.clock.now(), operation.location)
 
 
 def first_delay(d: Delivery, kind: str) -> int:
-    """Whole seconds until the first look."""
+    """Return the whole seconds until the first look."""
     return first_poll_seconds(expected_seconds(kind), is_one_of_many=is_one_of_many(d))
 
 

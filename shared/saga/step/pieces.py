@@ -1,6 +1,6 @@
 """The pieces of a before-image, each stored once, when it is read.
 
-What a delivery writes does not grow with what the deliveries before it have read:
+The number of bytes that a delivery writes does not grow with what the deliveries before it have read:
 
     spec ─ gathered ─┬─ rest    the image without its pieces, stored once
                      ├─ last    the last pieces, each by the reference to its content

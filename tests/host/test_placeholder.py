@@ -38,7 +38,7 @@ def threads(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse(str(azure_functions_runtime.get_threadpool_executor()._max_workers))
 """
 MEND = "\nfrom shared import entry\n\nentry.resize_thread_pool()\n"
-"""What function_app.py does at its end; tests/e2e/test_health.py sees that it does."""
+"""The lines at the end of function_app.py; tests/e2e/test_health.py shows that they work there."""
 
 
 def served(make: Callable[..., Served], source: str, *options: str) -> Served:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 HANGS = ("timers", "result", "everything")
-"""What an engine may lose of an orchestration that it counts as running."""
+"""The parts of an orchestration that an engine may lose although it counts the orchestration as running."""
 
 
 class Orchestration:

@@ -126,7 +126,7 @@ def test_cleanup_waits_for_the_item_that_is_being_created_when_another_step_fail
 
 
 def test_cleanup_whose_item_was_not_created_is_skipped() -> None:
-    """What it refers to must have succeeded."""
+    """The steps that it refers to must have succeeded."""
     world = World()
     made = cleanup(PASSES)
     made["steps"][1]["with"] |= {"type": "Crystal"}

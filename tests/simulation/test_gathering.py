@@ -1,4 +1,4 @@
-"""What the deliveries of an update from Git write while they read its before-image, piece by piece."""
+"""The writes of an update from Git while its deliveries read the before-image, piece by piece."""
 
 from typing import Any
 

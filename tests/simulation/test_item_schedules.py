@@ -13,7 +13,7 @@ from tests.simulation.type_trial import FAILS, Trial
 
 @pytest.fixture
 def trial(tmp_path: Path) -> Trial:
-    """A pipeline with a schedule that is off, deployed once."""
+    """Return a pipeline with a schedule that is off, deployed once."""
     made = Trial("DataPipeline", "repository", tmp_path)
     assert made.deploy(made.step()) is DeploymentState.SUCCEEDED
     return made

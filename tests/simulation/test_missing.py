@@ -1,4 +1,4 @@
-"""What a step names and nobody has made: a plan says it, and a deployment fails soon with what to do."""
+"""A resource that a step names and nobody has made: a plan reports it, and a deployment fails soon with what to do."""
 
 import copy
 from datetime import timedelta

@@ -230,7 +230,7 @@ def test_orphan_with_data_is_deleted_only_if_the_manifest_names_it(allowed: bool
 
 
 def test_types_that_lose_data_with_an_item_are_those_that_a_rollback_does_not_restore() -> None:
-    """What the page of item types says of data agrees with the types that are kept; an unknown type is kept."""
+    """The page of item types names the types that the sweeper keeps because of their data; it keeps an unknown type."""
     loses = ("Data", "Documents", "Tables", "Runs", "The loaded graph")
     told = {name for name, reason in NOT_RESTORED.items() if reason.startswith(loses)}
     told |= {name for name in ITEM_TYPES if restorable.of_update(name) is Restorable.NO}

@@ -1,5 +1,5 @@
-"""Drift of a repository's items in the whole system in memory: what people changed is told from what Fabric rewrites
-and from what the repository changed, in the plan, the audit and the drift watch."""
+"""Drift of a repository's items in the whole system in memory: changes by people are distinguished from what Fabric
+rewrites and from changes of the repository, in the plan, the audit and the drift watch."""
 
 import base64
 import copy
@@ -184,7 +184,7 @@ def test_item_that_was_not_read_back_is_learnt_when_it_is_checked(monkeypatch: p
 
 
 def test_check_that_finds_an_item_as_asked_notes_what_it_read() -> None:
-    """So a later change of the repository on top of drift is told, and `skip` keeps what is noted."""
+    """So a later change of the repository on top of drift is reported, and `skip` keeps the note."""
     world = World(1, pace=0.1)
     world.submit(manifest(models(world)))
     assert world.run() == [DeploymentState.SUCCEEDED]

@@ -1,4 +1,4 @@
-"""What becomes of a shortcut with a transform if Fabric answers the call for many at once, without an operation."""
+"""A shortcut with a transform, if Fabric answers the call for many shortcuts at once, without an operation."""
 
 import json
 from typing import Any

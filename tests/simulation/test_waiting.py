@@ -36,7 +36,7 @@ APPROVAL = {
 STARTS = (DeploymentState.ACCEPTED, DeploymentState.RUNNING)
 HOUR = timedelta(hours=1)
 ACTIVITIES, EVENT_SECONDS = 40, 2.0
-"""What an hour of waiting may cost, and how soon the next deployment starts."""
+"""The activities that an hour of waiting may cost, and the time in which the next deployment starts."""
 
 
 def held(world: World, *waiting: str) -> datetime:

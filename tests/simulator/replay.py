@@ -132,7 +132,7 @@ class Replay:
         self.tenant.update_settings(quota_per_minute=0)
         return reply
 
-    # What the recording decides.
+    # The values that the recording decides.
 
     def _operation(self, recorded_id: str) -> Operation:
         return self.tenant.model.store.operations[self.ids.here[recorded_id]]

@@ -89,7 +89,7 @@ def test_wrong_texts_of_labels_are_refused(texts: list[str]) -> None:
 
 
 def test_given_labels_replace_those_of_the_manifest() -> None:
-    """What cannot have labels is left to the check of the manifest."""
+    """A text that cannot have labels is returned as it is: the check of the manifest refuses it."""
     assert with_labels({"labels": {"pr": "1", "team": "a"}}, {"pr": "2"}) == {"labels": {"pr": "2", "team": "a"}}
     assert with_labels({"name": "m"}, {"pr": "2"}) == {"name": "m", "labels": {"pr": "2"}}
     assert with_labels({"name": "m"}, {}) == {"name": "m"}

@@ -96,7 +96,7 @@ def test_only_schedules_of_the_definition_are_deleted(configuration: dict[str, A
 
 
 def test_schedule_that_fabric_shows_otherwise_is_the_old_one() -> None:
-    """It made the schedule anew, with fractions and a zone after its times, and in another order."""
+    """Fabric made the schedule again, with fractions and a zone after its times, and in another order."""
     old = {"type": "Weekly", "times": ["04:00", "06:00"], "startDateTime": "2026-01-01T00:00:00"}
     new = {"type": "Weekly", "times": ["06:00", "04:00"], "startDateTime": "2026-01-01T00:00:00.0000000Z"}
     assert calls([shown("old", old)], [sent(old)], [shown("new", new)]) == []
@@ -128,7 +128,7 @@ def test_entry_of_a_definition_without_a_plan_deletes_nothing() -> None:
 
 
 def test_schedules_of_a_definition_are_read_or_left_to_fabric() -> None:
-    """What is not in the format is no schedule: Fabric refuses it with its own words."""
+    """A text in another format has no schedules: Fabric refuses it in its own words."""
     assert schedules.in_definition(part(sent(FOUR))) == [sent(FOUR)]
     for text in ("", "[]", '{"schedules": 1}', '{"schedules": [1]}', "{"):
         rows = schedules.in_definition({"parts": [{"path": ".schedules", "text": text}]})

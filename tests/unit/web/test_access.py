@@ -1,4 +1,4 @@
-"""Who may do what: every role on every route and verb, forged and foreign tokens, approvers, targets."""
+"""The rights of callers: every role on every route and verb, forged and foreign tokens, approvers, targets."""
 
 import uuid
 from collections.abc import Mapping

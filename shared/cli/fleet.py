@@ -5,6 +5,7 @@ once, and an id that is made of that label and the row, so the same command cont
 """
 
 import argparse
+import copy
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -58,10 +59,17 @@ class Ready:
         return content_hash(self.manifest)
 
 
-class _Quiet(Output):
-    """Prints nothing: what packing reports is the same for every row."""
+class _Once(Output):
+    """Prints each event once, because packing reports much the same for every row."""
 
-    def event(self, kind: str, text: str, **fields: Any) -> None: ...
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._printed: set[tuple[str, str]] = set()
+
+    def event(self, kind: str, text: str, **fields: Any) -> None:
+        if (kind, text) not in self._printed:
+            self._printed.add((kind, text))
+            self._output.event(kind, text, **fields)
 
 
 def submit(options: argparse.Namespace, output: Output, new_id: Callable[[Any], str]) -> int:
@@ -129,11 +137,13 @@ def _checked(
     own = {**labels(options), LABEL: base}
     ready: list[Ready] = []
     problems = Problems()
-    for i, row in enumerate(rows):
+    once = _Once(output)
+    for row in rows:
         of_row = argparse.Namespace(**{**vars(options), "set_values": [*options.set_values, *row.values.items()]})
         try:
-            valued = with_labels(with_inputs(of_row, manifest), own)
-            whole = packed(options, output if i == 0 else _Quiet(), valued, folder, stored)
+            # A copy, because packing writes the content of files in place of their names, which depend on the row.
+            valued = with_labels(with_inputs(of_row, copy.deepcopy(manifest)), own)
+            whole = packed(options, once, valued, folder, stored)
             compile_manifest(whole, KINDS)
         except InvalidInputError as error:
             problems.extend(Problem(f"{row.place} {each.path}", each.message, each.count) for each in error.problems)

@@ -5,7 +5,7 @@ import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shared.cli import repository_checks, repository_shortcuts
@@ -31,6 +31,11 @@ from shared.steps.schedules import JOBS
 NO_PARAMETERS = "none"
 _PACKED = frozenset({"path", "folders", "items", "order", "source", "others"})
 """The fields that packing sets."""
+_READ = (
+    *("path", "parameters", "environment", "environmentVariables", "itemTypes", "include", "exclude"),
+    *("includeFolders", "excludeFolders", "shortcuts", "excludeShortcuts"),
+)
+"""The fields that packing reads; all others stay as they are."""
 _INLINE_BYTES = 8 * 1024
 """Bytes of an item's files that its template contains, together."""
 _BUNDLE_BYTES = 64 * 1024
@@ -48,7 +53,20 @@ class Packed:
 
 
 def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, stored: StoredFiles) -> Packed:
-    """Return the packed `with`; its files are added to `stored`. Raises InvalidInputError with all problems."""
+    """Return the packed `with`; its files are added to `stored`. Raises InvalidInputError with all problems.
+
+    A manifest is packed for each row of a matrix, so the result for the same files and choices is used again.
+    """
+    key = canonical([path, str(folder), str(root), {name: spec.get(name) for name in _READ}])
+    found = stored.made.get(key)
+    if not isinstance(found, Packed):
+        found = stored.made[key] = _packed(spec, folder, root, path, stored)
+    own = {name: value for name, value in spec.items() if name not in _PACKED}
+    made = {name: value for name, value in found.spec.items() if name in _PACKED}
+    return replace(found, spec=own | made)
+
+
+def _packed(spec: JsonObject, folder: Path, root: Path, path: str, stored: StoredFiles) -> Packed:
     name = str(spec["path"])
     try:
         real = files.within(folder / name, root, shown(name), "; name a folder above both with --root")
@@ -74,7 +92,6 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
         raise InvalidInputError(dict.fromkeys(problems))  # two checks may report that a part cannot be rendered
     entries = _Entries(real, name, analysis, stored, str(spec.get("environment") or ""), listed, loaded)
     folders = list(folders_of(list(chosen.values())))
-    left = {key: value for key, value in spec.items() if key not in _PACKED}
     steps = [
         {
             "item": step.node.item,
@@ -85,7 +102,6 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
         if step.node.phase is not order.Phase.SHORTCUTS
     ]
     packed: JsonObject = {
-        **left,
         "source": name,
         "folders": folders,
         "items": template_of(entries.all(chosen.values())),

@@ -22,6 +22,8 @@ class StoredFiles:
     """The files by their SHA-256. A file is opened only when it is sent or read."""
 
     files: dict[str, _File] = field(default_factory=dict[str, _File])
+    made: dict[str, object] = field(default_factory=dict[str, object])
+    """Results of packing files that are noted here, by all that they depend on, so that each is made once."""
 
     def add(self, digest: str, size: int, pieces: Callable[[], Iterable[bytes]]) -> None:
         """Note a file; `pieces` opens it."""

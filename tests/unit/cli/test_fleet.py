@@ -2,11 +2,13 @@
 
 import itertools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local.paths import ROOT
 from shared.cli import fleet, matrix
 from shared.cli.__main__ import main
 from shared.cli.render.output import LineOutput, standard_output
@@ -14,9 +16,12 @@ from shared.domain.errors import ConflictError, InvalidInputError, NotFoundError
 from shared.domain.forgotten import ForgottenError
 from shared.domain.records import DeploymentRecord
 from shared.domain.states import DeploymentState as D
+from shared.repository import scan
 from tests.command_line import run
 from tests.fakes import START, MemoryBlobs
 from tests.unit.cli.sample_records import header
+
+GUID = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01"
 
 
 def file(folder: Path, text: str) -> str:
@@ -215,3 +220,54 @@ def test_fleet_goes_on_after_a_row_that_the_app_refuses(
     assert main(given) == 1
     assert sent == ["f-001", "f-002", "f-003"]
     assert f"{refused} is refused: the target is locked" in capsys.readouterr().out
+
+
+def test_fleet_packs_the_files_of_each_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The folder of an item and the environment of a repository may be inputs: each row gets its own content. A
+    repository is read once for each environment, however many rows there are."""
+    shutil.copytree(ROOT / "examples/repository/workspace", tmp_path / "workspace")
+    notebook = next((tmp_path / "workspace").rglob("*.Notebook"))
+    for name in ("a", "b"):
+        shutil.copytree(notebook, tmp_path / name)
+        (tmp_path / name / "notebook-content.py").write_text(f"# {name}\n")
+    steps = [
+        {"id": "one", "kind": "item", "with": {"workspaceId": GUID, "folder": "${{ inputs.folder }}"}},
+        {
+            "id": "all",
+            "kind": "repository",
+            "with": {
+                "workspaceId": "${{ inputs.place }}",
+                "path": "workspace",
+                "environment": "${{ inputs.stage }}",
+            },
+        },
+    ]
+    manifest = {"name": "m", "inputs": {"folder": {}, "stage": {}, "place": {"default": GUID}}, "steps": steps}
+    (tmp_path / "m.json").write_text(json.dumps(manifest))
+    scanned: list[str] = []
+    monkeypatch.setattr(scan, "scan", lambda *given, real=scan.scan: scanned.append("") or real(*given))  # pyright: ignore[reportUnknownLambdaType,reportUnknownMemberType,reportUnknownArgumentType]
+    sent: list[Any] = []
+    store = MemoryBlobs()
+
+    class Api:
+        journal, blobs = Storage(), store
+
+        def submit(self, text: str) -> None:
+            message = json.loads(text)
+            sent.append(message.get("manifest") or json.loads(store.get(message["manifest_blob"])))
+
+    monkeypatch.setattr(fleet, "connect", lambda options: Api())  # pyright: ignore[reportUnknownLambdaType]
+    other = GUID.replace("0f", "1f")
+    rows = f"folder,stage,place\na,PROD,\nb,TEST,\na,TEST,{other}\n"
+    assert main(["submit", str(tmp_path / "m.json"), "--matrix", file(tmp_path, rows), "--id", "f"]) == 0
+    items = [each["steps"][0]["with"]["definition"] for each in sent]
+    assert items[0] == items[2] != items[1]
+    templates = [{row.get("template") for row in each["steps"][1]["with"]["items"]} for each in sent]
+    assert templates[0] != templates[1] == templates[2]
+    assert "path" not in sent[2]["steps"][1]["with"]
+    assert len(scanned) == 2
+    assert [each["inputs"]["place"].get("value") for each in sent] == [None, None, other]
+    printed = capsys.readouterr().out.splitlines()
+    assert len([line for line in printed if line.startswith("left out of")]) <= 1

@@ -138,7 +138,8 @@ class TargetRules:
         if not self.rules:
             return ""
         for pattern, principals in self.rules:
-            if fnmatch.fnmatchcase(target, pattern):
+            # A bracket is a character like others: without this, `sales [prod]` would not match its own target.
+            if fnmatch.fnmatchcase(target, pattern.replace("[", "[[]")):
                 if "*" in principals or caller.is_one_of(principals):
                     return ""
                 return f"{caller.name or 'this caller'} may not change the target '{target}' (ALLOWED_TARGETS)"
@@ -162,7 +163,11 @@ def read_target_rules(text: str) -> TargetRules:
         raise ValueError(f"is not JSON (column {error.colno}: {error.msg})") from None
     if not value:
         raise ValueError('must be a JSON object such as {"sales-*": ["<object id>"]}, with at least one rule')
-    return TargetRules(tuple((_pattern(name), _principals(name, ids)) for name, ids in value.items()))
+    rules = [(_pattern(name), _principals(name, ids)) for name, ids in value.items()]
+    patterns = [pattern for pattern, _ in rules]
+    if twice := next((each for each in patterns if patterns.count(each) > 1), ""):
+        raise ValueError(f"has the pattern '{twice[:64]}' twice; case and spaces do not matter")
+    return TargetRules(tuple(rules))
 
 
 def _once(pairs: list[tuple[str, object]]) -> JsonObject:

@@ -88,6 +88,15 @@ def test_first_rule_that_matches_a_target_decides() -> None:
     assert "sales prod" in rules.refusal(BY_KEY, "sales prod")
 
 
+def test_bracket_in_a_pattern_is_a_character_like_others() -> None:
+    """Names of workspaces have them. As a set of characters, the rule would leave its own target to the next one."""
+    rules = read_target_rules(json.dumps({"Sales [PROD]": [TEAM], "hr [*]": [TEAM], "*": ["*"]}))
+    assert rules.refusal(anna, "sales [prod]") == ""
+    for target in ("sales [prod]", "hr [test]"):
+        assert "may not change the target" in rules.refusal(ben, target)
+    assert rules.refusal(ben, "sales p") == ""
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -101,6 +110,7 @@ def test_first_rule_that_matches_a_target_decides() -> None:
         ('{"a": ["team"]}', "neither an object id nor '*'"),
         ('{"a": [7]}', "neither an object id nor '*'"),
         ('{"a": ["*"], "a": ["*"]}', "twice"),
+        ('{"Sales Prod": ["*"], "sales  prod": ["*"]}', "has the pattern 'sales prod' twice; case and spaces"),
     ],
 )
 def test_rules_that_cannot_be_used_are_errors(text: str, message: str) -> None:

@@ -20,7 +20,8 @@ class SignInSettings:
 
 def read_sign_in(read: Reader) -> SignInSettings:
     """Return the settings. Raises SettingsError for half a registration, and for rules that the queue goes around."""
-    client_id, tenant_id = read.text("SIGN_IN_CLIENT_ID"), read.text("SIGN_IN_TENANT_ID")
+    # Tokens have both in lower case, and are compared with them.
+    client_id, tenant_id = read.text("SIGN_IN_CLIENT_ID").lower(), read.text("SIGN_IN_TENANT_ID").lower()
     if client_id and not (GUID.fullmatch(client_id) and GUID.fullmatch(tenant_id)):
         raise SettingsError(
             "SIGN_IN_CLIENT_ID and SIGN_IN_TENANT_ID must be the ids (GUIDs) of an app registration and of its tenant"

@@ -240,4 +240,7 @@ def test_settings_of_sign_in() -> None:
     assert settings.signs_in(whole)
     assert (loaded.policy.access.signs_in, loaded.policy.access.queue_needs_identity) == (True, True)
     assert loaded.sign_in.authority == "https://login.example"
+    upper = {name: value.upper() for name, value in IDS.items()}
+    found = settings.load(upper).sign_in
+    assert [found.client_id, found.tenant_id] == list(IDS.values())  # in lower case, as in every token
     assert loaded.sign_in.targets.refusal(BY_KEY, "sales") == ""

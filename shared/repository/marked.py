@@ -1,6 +1,7 @@
 """Read YAML as PyYAML's safe loader does, keep the file and line of each value, and report all problems at once."""
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -8,13 +9,17 @@ from typing import Any, cast
 
 import yaml
 from yaml.constructor import SafeConstructor
+from yaml.reader import ReaderError
 
 from shared.domain.errors import Problem, Problems
+from shared.domain.text import MAX_INTEGER_BITS
+from shared.repository.parsed import NOT_YAML
 
 MAX_NODES = 200_000
 """Values of a document, each alias counted as its full content."""
 _MAX_DEPTH = 50
 _MERGE = "tag:yaml.org,2002:merge"
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,9 @@ def load(text: str, name: str, problems: Problems, *, is_lenient: bool = False) 
     for example). Unless `is_lenient`, keys that differ only by the case of their letters are problems too, and merge
     keys (<<).
     """
-    loader = yaml.SafeLoader(text)
+    loader: yaml.SafeLoader | None = None
     try:
+        loader = yaml.SafeLoader(text)  # reads the whole text for characters that YAML does not allow
         root = loader.get_single_node()
         if root is None:
             problems.append(Problem(name, "is empty; remove the file, or write the parameters into it"))
@@ -83,6 +89,9 @@ def load(text: str, name: str, problems: Problems, *, is_lenient: bool = False) 
         return _Reader(name, problems, loader, is_lenient).read(root, 0)
     except _TooLargeError as error:
         problems.append(Problem(name, str(error)))
+    except ReaderError as error:
+        place = f"{name}:{text.count('\n', 0, error.position) + 1}"
+        problems.append(Problem(place, f"contains the character U+{error.character:04X}, which YAML does not allow"))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{name}:{mark.line + 1}" if mark is not None else name
@@ -91,7 +100,8 @@ def load(text: str, name: str, problems: Problems, *, is_lenient: bool = False) 
     except (ValueError, RecursionError, OverflowError) as error:
         problems.append(Problem(name, f"is not valid YAML: {str(error).splitlines()[0][:200]}"))
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return None
 
 
@@ -160,11 +170,31 @@ class _Reader:
         return Marked(None, place, members=members, keys=keys)
 
     def _scalar(self, node: yaml.Node, place: str) -> Any:
-        value: Any = self._constructor.construct_object(node, deep=True)  # pyright: ignore[reportUnknownMemberType] - PyYAML's stub
+        try:
+            value: Any = self._constructor.construct_object(node, deep=True)  # pyright: ignore[reportUnknownMemberType] - PyYAML's stub
+        except yaml.YAMLError:
+            raise
+        except NOT_YAML:  # as a month 13, or `!!bool maybe`
+            what = f"cannot be read as YAML's type {node.tag.rpartition(':')[2]}; quote it to make it a text"
+            self._problems.append(Problem(place, f"{str(node.value)[:64]!r} {what}"))
+            return str(node.value)
         if isinstance(value, date) or not isinstance(value, str | int | float | bool | None):
             what = "is a date" if isinstance(value, date) else "is not a text, number, boolean or empty"
             self._problems.append(Problem(place, f"{str(value)[:64]!r} {what}; quote it to make it a text"))
             return str(value)
         if isinstance(value, float) and not math.isfinite(value):
             self._problems.append(Problem(place, f"{value} is not a finite number; quote it to make it a text"))
-        return value
+        if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:  # as 0x..., which Python cannot print
+            self._problems.append(Problem(place, "is an integer too large for any field; quote it to make it a text"))
+            return 0
+        return self._joined(value, place) if isinstance(value, str) and _HALF.search(value) else value
+
+    def _joined(self, text: str, place: str) -> str:
+        """Return a text whose characters are written in two halves, as JSON escapes them ("\\ud83d\\ude00"); one half
+        alone is a problem."""
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            code = f"U+{ord(_HALF.findall(text)[0]):04X}"
+            self._problems.append(Problem(place, f"contains {code}, which is half a character; write the whole one"))
+            return text

@@ -5,6 +5,10 @@ from typing import Any
 
 import yaml
 
+NOT_YAML = (yaml.YAMLError, ValueError, OverflowError, RecursionError, LookupError, AttributeError)
+"""What PyYAML raises for a text that is not YAML. A word that its explicit tag does not allow, as in `!!bool maybe`,
+raises one of the last two."""
+
 
 def json_value(text: str) -> Any:
     """Return the value of a JSON text; None if it is not JSON."""
@@ -18,5 +22,5 @@ def yaml_value(text: str) -> Any:
     """Return the value of a YAML text; None if it is not YAML."""
     try:
         return yaml.safe_load(text)  # pyright: ignore[reportUnknownVariableType] - any YAML
-    except (yaml.YAMLError, ValueError, RecursionError, OverflowError):
+    except NOT_YAML:
         return None

@@ -34,6 +34,8 @@ from shared.repository.model import (
     WorkspaceIds,
     item_ref,
 )
+from shared.repository.parsed import NOT_YAML
+from shared.repository.patterns import for_regex
 
 MAX_REGEX_SECONDS = 10.0
 """Seconds that one regular expression may take on one part. A person wrote it, and some patterns never end."""
@@ -188,7 +190,7 @@ def _is_in(find: str, text: str, ignore_case: bool) -> bool:
 
 def _find_regex(text: str, rule: FindRegex, resolve: Resolver) -> str:
     try:
-        pattern = regex.compile(rule.pattern, regex.IGNORECASE if rule.ignore_case else 0)
+        pattern = regex.compile(for_regex(rule.pattern), regex.IGNORECASE if rule.ignore_case else 0)
         matches = list(pattern.finditer(text, timeout=MAX_REGEX_SECONDS))
     except regex.error as error:
         raise RenderError(f"{rule.place}: the regular expression is not valid: {error}") from None
@@ -240,7 +242,7 @@ def _yaml(text: str) -> Any:
     try:
         value: Any = yaml.safe_load(text)
         return value if _expanded(value, {}) <= MAX_YAML_VALUES else None
-    except (yaml.YAMLError, ValueError, RecursionError, OverflowError):
+    except NOT_YAML:
         return None
 
 

@@ -36,6 +36,7 @@ _GITIGNORE = ".gitignore"
 _MAX_PLATFORM_BYTES = 1024 * 1024
 _FORBIDDEN_IN_FOLDER = re.compile(r'[~"#.%&*:<>?/\\{|}]')
 _OLD_FORMAT = "item.metadata.json"
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def scan(root: Path, name: str, problems: Problems) -> Repository:
@@ -210,6 +211,9 @@ class _Scan:
             holder = "config" if key == "logicalId" else "metadata"
             remedy = "; add one, as a new GUID, or commit the item again from Fabric" if key == "logicalId" else ""
             self._problem(file, _line(text, key if value is not None else holder), f"{key} {what}{remedy}")
+            return None
+        if half := _HALF.search(value):
+            self._problem(file, _line(text, key), f"{key} contains U+{ord(half[0]):04X}, which is half a character")
             return None
         if key == "displayName" and value != value.strip():
             what = f"displayName {shown(value)} begins or ends with white space, which Fabric may drop; remove it"

@@ -103,6 +103,33 @@ def test_problem_has_its_file_and_line(text: str, expected_text: str) -> None:
     assert any(expected_text in each for each in problems), problems
 
 
+@pytest.mark.parametrize(
+    ("value", "expected_text"),
+    [
+        ("!!bool maybe", ":3: 'maybe' cannot be read as YAML's type bool; quote it"),
+        ("!!int ''", ":3: '' cannot be read as YAML's type int; quote it"),
+        ("!!timestamp soon", ":3: 'soon' cannot be read as YAML's type timestamp; quote it"),
+        (f"0x{'f' * 5000}", ":3: is an integer too large for any field; quote it"),
+        ("2024-13-45", ":3: '2024-13-45' cannot be read as YAML's type timestamp; quote it"),
+        ("it\u0080s", ":3: contains the character U+0080, which YAML does not allow"),
+        ('"\\ud83d"', ":3: contains U+D83D, which is half a character; write the whole one"),
+    ],
+)
+def test_value_that_is_no_text_is_a_problem_with_its_line(value: str, expected_text: str) -> None:
+    """The command line failed with the place in its own code. U+0080 is what is left of a quote that was encoded
+    twice."""
+    _, problems = loaded(f"find_replace:\n- find_value: old\n  replace_value: {{PROD: {value}}}\n")
+    assert any(expected_text in each for each in problems), problems
+
+
+def test_character_in_two_halves_is_one_character() -> None:
+    """Tools that write JSON escape it so, and YAML reads what they write."""
+    found, problems = loaded('find_replace:\n- find_value: old\n  replace_value: {PROD: "\\ud83d\\ude00"}\n')
+    assert problems == []
+    assert found is not None
+    assert found.finds[0].value == Plain("\U0001f600")
+
+
 def test_all_problems_are_reported_at_once() -> None:
     text = "find_replace:\n- find_value: x\n- 1\nkey_value_replace: 1\nother: []\n"
     assert len(loaded(text)[1]) == 4

@@ -66,6 +66,14 @@ def test_yaml_that_multiplies_itself_is_left_alone() -> None:
     assert rendered(text, KeyValue("$..name", Plain(1), "p:1")) == text
 
 
+@pytest.mark.parametrize("text", ["a: !!bool maybe\n", "a: !!int ''\n", "a: !!timestamp soon\n", "a: \x80\n"])
+def test_text_that_is_not_yaml_is_left_alone(text: str) -> None:
+    """An entry without a filter is tried on every text of the repository."""
+    assert rendered(text, KeyValue("$.a", Plain("x"), "p:1")) == text
+    pools = SparkPools((PoolChoice("a", item_ref("Lakehouse", "A")),))
+    assert rendered(text, pools) == text
+
+
 def test_references_are_resolved_only_if_they_are_needed() -> None:
     """A missing item must not fail a part that does not contain what is replaced by it."""
 

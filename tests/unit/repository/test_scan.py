@@ -94,6 +94,10 @@ def test_part_that_changes_after_the_scan_is_refused(tmp_path: Path) -> None:
             '{"metadata": {"displayName": "A", "type": "Notebook", "description": 1}, "config": {"logicalId": "%"}}',
             "description must be a text",
         ),
+        (
+            '{"metadata": {"displayName": "A\\ud800", "type": "Notebook"}, "config": {"logicalId": "%"}}',
+            "displayName contains U+D800, which is half a character",
+        ),
     ],
 )
 def test_problem_of_a_platform_file_has_its_line(tmp_path: Path, text: str, expected_text: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.json import JsonObject
 from shared.domain.text import utf8
-from shared.repository import config, files
+from shared.repository import config, files, scan
 from shared.repository.config import Config, Override
 from shared.repository.files import RefusedError, shown
 from shared.repository.parameter_model import NO_ENVIRONMENT
@@ -47,7 +47,8 @@ def manifest_of(path: str, environment: str, override: str | None = None) -> Gen
     folder = file.resolve().parent
     try:
         repository = (folder / found.repository_directory).resolve()
-        missing = list(_missing(found, repository, folder))
+        parameter = (folder / found.parameter).resolve() if found.parameter is not None else repository
+        missing = list(_missing(found, repository, file.resolve()))
     except ValueError:
         what = "names a path with the character U+0000; remove it"
         raise InvalidInputError([Problem(found.repository_place, what)]) from None
@@ -55,7 +56,7 @@ def manifest_of(path: str, environment: str, override: str | None = None) -> Gen
         raise InvalidInputError([Problem(path, str(error))]) from None
     if missing:
         raise InvalidInputError(missing)
-    root = Path(os.path.commonpath([folder, repository]))
+    root = Path(os.path.commonpath([folder, repository, parameter.parent]))
     warnings = list(found.warnings)
     if not found.unpublish.skip:
         what = "items that are no longer in the repository are kept; a manifest with `orphans: delete` deletes them"
@@ -79,17 +80,32 @@ def _read(path: str, option: str) -> str:
         raise InvalidInputError([Problem(path, error.problems[0].message)]) from None
 
 
-def _missing(found: Config, repository: Path, folder: Path) -> Iterator[Problem]:
-    """Yield what the configuration names and is not there, each with its line. Both are relative to its file. Raises
-    RefusedError."""
+def _missing(found: Config, repository: Path, file: Path) -> Iterator[Problem]:
+    """Yield what the configuration names and is not there, or is in another Git repository, each with its line. Both
+    are relative to its file. Raises RefusedError."""
+    folder = file.parent
     if not files.is_folder(repository, shown(found.repository_directory)):
         what = f"{shown(found.repository_directory)} is not a directory; write it relative to the configuration"
         yield Problem(found.repository_place, what)
-    if found.parameter is not None and not files.is_file(folder / found.parameter, shown(found.parameter)):
+    else:
+        yield from _elsewhere(file, found.repository_directory, found.repository_place, is_directory=True)
+    if found.parameter is None:
+        return
+    if not files.is_file(folder / found.parameter, shown(found.parameter)):
         what = f"{shown(found.parameter)} does not exist; write it relative to the configuration"
         if files.is_file(repository / PARAMETER_FILE, PARAMETER_FILE):
             what += f", as {os.path.relpath(repository / PARAMETER_FILE, folder)}"
         yield Problem(found.parameter_place, what)
+    else:
+        yield from _elsewhere(file, found.parameter, found.parameter_place, is_directory=False)
+
+
+def _elsewhere(file: Path, path: str, place: str, *, is_directory: bool) -> Iterator[Problem]:
+    """Yield why an absolute path cannot be used, if that is so."""
+    try:
+        scan.named_by(file, path, is_directory=is_directory)
+    except RefusedError as error:
+        yield Problem(place, str(error))
 
 
 def _manifest(found: Config, repository: Path, folder: Path, environment: str) -> JsonObject:

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,6 +41,8 @@ _INLINE_BYTES = 8 * 1024
 _BUNDLE_BYTES = 64 * 1024
 """Bytes of the templates that are stored together: the app parses all of them for each item that it sends."""
 _MAX_PARAMETERS = 4 * 1024 * 1024
+_SIMILAR = frozenset({"parameter.yml", "parameter.yaml", "parameters.yml", "parameters.yaml"})
+"""Names in lower case that people give to the file of parameters."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def _packed(spec: JsonObject, folder: Path, root: Path, path: str, stored: Store
         raise InvalidInputError([Problem(path, str(error))]) from None
     problems = Problems()
     repository = scan.scan(real, name, problems)
-    loaded = _parameters(spec, folder, root, problems)
+    loaded = _parameters(spec, folder, root, repository, problems)
     chosen = _chosen(repository, spec, path, problems)
     if not chosen:
         raise InvalidInputError(problems)
@@ -136,7 +138,7 @@ def _stored_variables(loaded: Parameters, path: str) -> list[Problem]:
     return [Problem(path, f"the values of the environment variables {names} {what}")] if names else []
 
 
-def _parameters(spec: JsonObject, folder: Path, root: Path, problems: Problems) -> Parameters:
+def _parameters(spec: JsonObject, folder: Path, root: Path, repository: Repository, problems: Problems) -> Parameters:
     """Return the parameters of the environment; those of an empty file if the file is missing.
 
     The file is named relative to the repository, and may be anywhere below `root`, as beside a configuration of
@@ -162,9 +164,28 @@ def _parameters(spec: JsonObject, folder: Path, root: Path, problems: Problems) 
     environment = str(spec.get("environment") or NO_ENVIRONMENT)
     variables = caller_variables() if spec.get("environmentVariables") is True else None
     loaded = parameters.load(read, file, environment, variables, problems)
-    if loaded is None and spec.get("parameters") and not problems:
+    if loaded is not None or problems:
+        return loaded or Parameters()
+    if spec.get("parameters"):
         problems.append(Problem(file, "does not exist; correct `parameters`, or write `none`"))
-    return loaded or Parameters()
+    has_value_sets = any(item.type == ValueSetKind.type for item in repository.items)
+    used = environment == NO_ENVIRONMENT or has_value_sets
+    return Parameters(warnings=tuple(_without_parameters(file, folder, "" if used else environment)))
+
+
+def _without_parameters(file: str, folder: Path, environment: str) -> Iterator[Problem]:
+    """Warn of a missing file of parameters if there is one with a similar name, or an environment that is named in
+    vain."""
+    at = folder / posixpath.dirname(file)
+    try:
+        similar = [each.name for each in at.iterdir() if each.name.casefold() in _SIMILAR]
+    except OSError:
+        similar = []
+    if similar:
+        what = f"does not exist, and {shown(min(similar))} is not read; rename that, or name it with `parameters`"
+        yield Problem(file, what)
+    elif environment:
+        yield Problem(file, f"does not exist, so nothing is replaced for {environment}")
 
 
 def _chosen(repository: Repository, spec: JsonObject, path: str, problems: Problems) -> dict[str, Item]:

@@ -13,7 +13,7 @@ from shared.domain.errors import Problem, Problems
 from shared.domain.json import canonical
 from shared.repository import references, special_parts
 from shared.repository.filters import Filters, brace_problem, is_wildcard, matching, pattern_problem
-from shared.repository.item_types import SHORTCUTS, is_shell
+from shared.repository.item_types import SHORTCUTS, attributes_of, is_shell
 from shared.repository.model import (
     Compiled,
     Edge,
@@ -181,10 +181,22 @@ class _Compiler:
             if isinstance(rule, FindText) and isinstance(rule.find, Ref) and isinstance(rule.value, Ref):
                 asked[rule.value] = None  # whether the text is found is known only with the real value
         for ref in asked:
+            self._check_attribute(part, ref, rules)
             self._uses[Use(item.key, ref, part.file)] = None
             edge = references.edge(item, ref, part, rules, self._repository)
             if edge is not None:
                 self._edges[edge] = None
+
+    def _check_attribute(self, part: Part, ref: Ref, rules: list[Replacement]) -> None:
+        """Report an attribute that no item of its type has: fabric-cicd fails with it when it publishes."""
+        if ref.kind is not Kind.ITEM or ref.attribute in (known := attributes_of(ref.type)):
+            return
+        places = (
+            each.place for each in rules if isinstance(each, KeyValue | FindText | FindRegex) and each.value == ref
+        )
+        has = ", ".join(f"${each}" for each in known)
+        what = f"{ref} has no value, because items of type {ref.type} have only {has}"
+        self._problems.append(Problem(next(places, self._place(part)), what))
 
     def _warn_of_json(self, part: Part, text: str) -> None:
         """Warn of a part that should be JSON and, with its replacements, is not.

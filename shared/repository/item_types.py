@@ -18,6 +18,17 @@ ITEM_TYPES = frozenset(
 
 ATTRIBUTES = frozenset({"id", "sqlendpoint", "sqlendpointid", "queryserviceuri"})
 """The attributes of an item that parameter.yml may name."""
+_ENDPOINT = ("sqlendpoint", "sqlendpointid")
+_ATTRIBUTES_OF: dict[str, tuple[str, ...]] = {
+    "Lakehouse": _ENDPOINT,
+    "MirroredDatabase": _ENDPOINT,
+    "Warehouse": _ENDPOINT[:1],
+    "SQLDatabase": _ENDPOINT[:1],
+    "Eventhouse": ("queryserviceuri",),
+    "KQLDatabase": ("queryserviceuri",),
+}
+"""The attributes beside the id that items of a type have. Source: `PROPERTY_PATH_ATTR_MAPPING` of fabric-cicd; for a
+KQL database, the published OpenAPI."""
 
 SHORTCUTS = "shortcuts.metadata.json"
 """The file of a lakehouse whose shortcuts are made by calls of their own, after the lakehouse exists."""
@@ -42,6 +53,11 @@ _NOTEBOOK_ORDER = {".platform": 0, ".py": 1, ".ipynb": 1, ".json": 3}
 def is_shell(item_type: str) -> bool:
     """Return True if items of the type are deployed without a definition; their files configure what comes after."""
     return item_type in _SHELLS
+
+
+def attributes_of(item_type: str) -> tuple[str, ...]:
+    """Return the attributes of parameter.yml that items of the type have."""
+    return ("id", *_ATTRIBUTES_OF.get(item_type, ()))
 
 
 def may_be_bare(item_type: str) -> bool:

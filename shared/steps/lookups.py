@@ -7,6 +7,7 @@ from shared.domain.errors import FabricTransientError, InvalidInputError, Proble
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric
 from shared.domain.records import Resource
+from shared.repository.item_types import attributes_of
 from shared.repository.model import Kind, Ref, item_ref
 from shared.steps.kind import NotYetError, VerificationError
 
@@ -60,7 +61,7 @@ def ready(fabric: Fabric, workspace_id: str, resource: Resource, attributes: Ite
 def attribute(fabric: Fabric, workspace_id: str, resource: Resource, name: str) -> str:
     """Return an attribute of an item beside its id. Raises NotYetError, InvalidInputError, VerificationError."""
     collection = _COLLECTIONS.get(resource.type)
-    if collection is None:
+    if collection is None or name not in attributes_of(resource.type):
         ref = item_ref(resource.type, resource.name, name)
         raise _no_value(ref, f"a {resource.type} has no such attribute")
     path = f"/workspaces/{workspace_id}/{collection}/{resource.id}"

@@ -169,6 +169,84 @@ def test_configuration_that_names_what_is_missing_is_refused_with_its_lines(tmp_
         fabric_cicd.manifest_of(str(file), "PROD")
 
 
+def test_configuration_may_name_parameters_above_its_folder(folder: Path) -> None:
+    """As it may name a repository there: all files that it names are below the root that packing stays in."""
+    (folder / "deploy").mkdir()
+    (folder / "common").mkdir()
+    (folder / "workspace").rename(folder / "deploy" / "workspace")
+    (folder / "deploy/workspace/parameter.yml").rename(folder / "common" / "parameter.yml")
+    file = folder / "deploy" / "config.yml"
+    file.write_text(
+        f"core: {{workspace_id: {GUID}, repository_directory: workspace, parameter: ../common/parameter.yml}}\n"
+    )
+    made = fabric_cicd.manifest_of(str(file), "PROD")
+    assert len(steps(packed(made.manifest, made.folder, made.root, stored=StoredFiles()))) > 20
+
+
+def test_configuration_names_absolute_paths_in_its_own_git_repository_only(folder: Path) -> None:
+    """As in fabric-cicd."""
+    for name in ("one", "two"):
+        (folder / name / ".git").mkdir(parents=True)
+    shutil.copytree(folder / "workspace", folder / "two/workspace")
+    file = folder / "one" / "config.yml"
+    other = folder / "two/workspace"
+    file.write_text(
+        f"core:\n  workspace_id: {GUID}\n  repository_directory: {other}\n  parameter: {other}/parameter.yml\n"
+    )
+    with pytest.raises(InvalidInputError) as caught:
+        fabric_cicd.manifest_of(str(file), "PROD")
+    assert [problem.path for problem in caught.value.problems] == [f"{file}:3", f"{file}:4"]
+    assert all("in another Git repository" in problem.message for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("variable", "has"),
+    [
+        ("$items.Notebook.Join.$sqlendpoint", "items of type Notebook have only $id"),
+        ("$items.Warehouse.other.$sqlendpointid", "items of type Warehouse have only $id, $sqlendpoint"),
+        (
+            "$items.Lakehouse.sales.$queryserviceuri",
+            "items of type Lakehouse have only $id, $sqlendpoint, $sqlendpointid",
+        ),
+        (
+            "$workspace.Other.$items.Eventhouse.e.$sqlendpoint",
+            "items of type Eventhouse have only $id, $queryserviceuri",
+        ),
+    ],
+)
+def test_attribute_that_no_item_of_its_type_has_is_a_problem(folder: Path, variable: str, has: str) -> None:
+    """The item would wait for it until its timeout. An entry that is not used is accepted."""
+    file = folder / "workspace/parameter.yml"
+    text = "find_replace:\n- find_value: {}\n  replace_value: {{PROD: {}}}\n"
+    file.write_text(text.format("spark", variable))
+    with pytest.raises(InvalidInputError) as caught:
+        packed(manifest(), folder, stored=StoredFiles())
+    assert [str(each) for each in caught.value.problems] == [
+        f"workspace/parameter.yml:2: {variable} has no value, because {has}"
+    ]
+    file.write_text(text.format("nothing-has-this", variable))
+    packed(manifest(), folder, stored=StoredFiles())
+
+
+@pytest.mark.parametrize(
+    ("name", "expected_text"),
+    [
+        ("Parameter.yaml", "does not exist, and 'Parameter.yaml' is not read; rename that"),
+        ("other.yml", "does not exist, so nothing is replaced for PROD"),
+    ],
+)
+def test_missing_parameters_are_a_warning(folder: Path, name: str, expected_text: str) -> None:
+    """The values of the first environment would be deployed to another one."""
+    (folder / "workspace/parameter.yml").rename(folder / "workspace" / name)
+    shutil.rmtree(next((folder / "workspace").rglob("*.VariableLibrary")))  # its value set uses the environment too
+    found: list[Problem] = []
+    packed(manifest(), folder, stored=StoredFiles(), on_warning=found.append)
+    assert [str(each) for each in found if expected_text in each.message] != []
+    found.clear()
+    packed(manifest(parameters="none"), folder, stored=StoredFiles(), on_warning=found.append)
+    assert not [each for each in found if "does not exist" in each.message]
+
+
 LINKED = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c0b"
 ZERO = "00000000-0000-0000-0000-000000000000"
 

@@ -25,6 +25,8 @@ _OWNERS = {"AzureDevOps": ("organizationName", "projectName"), "GitHub": ("owner
 _NAMES = {"repositoryName": 128, "branchName": 250, "directoryName": 256}
 """The fields of every provider, with their limits. Source: published OpenAPI, GitProviderDetails."""
 _OWNER_LIMIT = 100
+_DOMAIN = "customDomainName"
+"""The domain of GitHub Enterprise with data residency (ghe.com). Source: published OpenAPI, GitHubDetails."""
 _EXAMPLES = {
     "organizationName": "contoso",
     "projectName": "sales",
@@ -98,6 +100,8 @@ class GitLinkKind(ResourceKind):
         """Return the fields of the branch that differ. Fabric cannot change them: a person must disconnect the
         workspace first."""
         held, wanted = found.image["details"], _details(spec)
+        domain = {_DOMAIN: spec.get(_DOMAIN)} if held.get(_DOMAIN) else {}  # no recording shows whether Fabric names it
+        wanted = {**{name: value for name, value in wanted.items() if name != _DOMAIN}, **domain}
         return [name for name, value in wanted.items() if _text(held.get(name)) != _text(value)]
 
     def missing(self, fabric: Fabric, spec: JsonObject) -> Missing | None:
@@ -184,6 +188,9 @@ def check_link(spec: Fields) -> None:
                 spec.problem(name, f"is required with {owner}")
             elif provider and owner != provider and given:
                 spec.problem(name, f"is only for {owner}")
+    words = Words("With GitHub Enterprise on ghe.com: its domain. Default: github.com.", "contoso.ghe.com")
+    if spec.text(_DOMAIN, maximum=_OWNER_LIMIT, refers=True, words=words) and provider == PROVIDERS[0]:
+        spec.problem(_DOMAIN, f"is only for {PROVIDERS[1]}")
     for name, maximum in _NAMES.items():
         is_directory = name == "directoryName"
         words = Words("The folder. Default: the root." if is_directory else "As in Git.", _EXAMPLES[name])
@@ -199,7 +206,8 @@ def check_link(spec: Fields) -> None:
 
 def _details(spec: JsonObject) -> JsonObject:
     names = ("gitProviderType", *_OWNERS.get(spec["gitProviderType"], ()), *_NAMES)
-    return {name: spec.get(name) or ("/" if name == "directoryName" else "") for name in names}
+    details = {name: spec.get(name) or ("/" if name == "directoryName" else "") for name in names}
+    return {**details, **({_DOMAIN: spec[_DOMAIN]} if spec.get(_DOMAIN) else {})}
 
 
 def _text(value: object) -> str:

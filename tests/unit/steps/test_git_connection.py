@@ -7,8 +7,11 @@ import pytest
 from local.fabric_simulator import control
 from local.fabric_simulator.git_sync import GitLink
 from shared.domain.manifest import compile_manifest
-from shared.domain.states import DeploymentState
+from shared.domain.records import Intent, Resource
+from shared.domain.states import DeploymentState, IntentAction
 from shared.steps import KINDS
+from shared.steps.git_connection import GitLinkKind
+from shared.steps.kind import Snapshot
 from tests.simulation.edges import WORKSPACE, own_role
 from tests.simulation.fault_table import BRANCH, SIGN_IN, put_connections
 from tests.simulation.laws import encoded
@@ -83,6 +86,7 @@ def test_workspace_with_another_branch_is_left_alone() -> None:
     [
         ({"projectName": None}, "$.projectName", "is required with AzureDevOps"),
         ({"ownerName": "contoso"}, "$.ownerName", "is only for GitHub"),
+        ({"customDomainName": "contoso.ghe.com"}, "$.customDomainName", "is only for GitHub"),
         ({"branchName": None}, "$.branchName", "is required"),
         ({"gitProviderType": "GitLab"}, "$.gitProviderType", "is not one of: AzureDevOps, GitHub"),
     ],
@@ -90,3 +94,29 @@ def test_workspace_with_another_branch_is_left_alone() -> None:
 def test_bad_connection_is_a_problem(changes: dict[str, Any], where: str, what: str) -> None:
     found = problems(KINDS["git_connection"], {**WITH, "workspaceId": PERSON, **changes})
     assert what in found[where]
+
+
+def test_connection_to_a_domain_of_github_enterprise() -> None:
+    """The domain is sent. A connection that shows another domain is another one; Fabric may show none."""
+    kind, domain = GitLinkKind(), {"customDomainName": "contoso.ghe.com"}
+    spec = {
+        "workspaceId": PERSON,
+        "gitProviderType": "GitHub",
+        "ownerName": "contoso",
+        "repositoryName": "sales",
+        "branchName": "main",
+        **domain,
+    }
+    assert problems(KINDS["git_connection"], spec) == {}
+    [call] = kind.apply(spec, Intent(IntentAction.CREATE, ""))
+    details = (call.body or {})["gitProviderDetails"]
+    assert details["customDomainName"] == "contoso.ghe.com"
+
+    def changes(shown: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+        return kind.changes(wanted, Snapshot(Resource("GitConnection", "g", "main"), {"details": shown}))
+
+    without = {name: value for name, value in spec.items() if name not in domain}
+    plain = {name: value for name, value in details.items() if name not in domain}
+    assert changes(details, spec) == changes(plain, spec) == changes(plain, without) == []
+    other = {**details, "customDomainName": "other.ghe.com"}
+    assert changes(details, without) == changes(other, spec) == ["customDomainName"]

@@ -27,6 +27,7 @@ from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.names import normal_target
 from shared.domain.records import DeploymentRecord
 from shared.domain.states import DeploymentState
+from shared.repository.files import reason, shown
 
 
 def add_commands(add: Add) -> None:
@@ -78,9 +79,17 @@ def _status(options: argparse.Namespace, output: Output) -> int:
     if options.markdown:
         link = _page_link(options.page or options.url, header.deployment_id)
         room = MAX_COMMENT - len(link)
-        Path(options.markdown).write_text(link + document(header, steps, room), "utf-8", "backslashreplace")
+        _write(options.markdown, link + document(header, steps, room))
     output.ended(header, steps, code)
     return SUCCEEDED
+
+
+def _write(file: str, text: str) -> None:
+    """Write a file. Raises InvalidInputError if that is not possible."""
+    try:
+        Path(file).write_text(text, "utf-8", "backslashreplace")
+    except (OSError, ValueError) as error:
+        raise InvalidInputError([Problem("--markdown", f"{shown(file)} cannot be written: {reason(error)}")]) from None
 
 
 def _page_link(app: str, deployment_id: str) -> str:

@@ -15,8 +15,8 @@ class Kind(StrEnum):
 
     TEXT = "text"
     """A word, a key or an address: printable ASCII."""
-    PATH = "path"
-    """Any characters."""
+    PATH = "any text"
+    """Any characters, as a path or JSON may have them."""
     ADDRESS = "address"
     """An https address, or an http address of this machine."""
     WORD = "word"

@@ -37,7 +37,8 @@ def add_manifest(parser: argparse.ArgumentParser) -> None:
     complete(argument, shtab.FILE)
     text = "deploy what this configuration of fabric-cicd describes, in place of a manifest"
     complete(parser.add_argument("--fabric-cicd", metavar="CONFIG", help=text), shtab.FILE)
-    parser.add_argument("--environment", default="", help="with --fabric-cicd: the environment, as in its files")
+    text = "with --fabric-cicd: the environment, as its files name it"
+    parser.add_argument("--environment", metavar="NAME", default="", help=text)
     text = (
         "with --fabric-cicd: values that replace those of CONFIG, as its config_override does: a YAML or JSON file, "
         "or a mapping like {core: {workspace_id: ...}}"

@@ -30,10 +30,14 @@ _IRREVERSIBLE = "A commit is irreversible: the branch keeps it, and no rollback 
 def add_commands(add: Add) -> None:
     command = add("git", _run, "show what has changed in a connected workspace and in its branch, or commit it")
     command.add_argument(
-        "action", choices=("status", "commit"), help=f"show the changes, or commit them. {_IRREVERSIBLE}"
+        "action",
+        choices=("status", "commit"),
+        help=f"show the changes, or commit them. {_IRREVERSIBLE} Exit code 1: nothing was committed.",
     )
     command.add_argument("workspace", help="the name or the id of the workspace")
-    command.add_argument("-m", "--comment", default="", help="the comment of the commit, at most 300 characters")
+    command.add_argument(
+        "-m", "--comment", default="", metavar="TEXT", help="the comment of the commit, at most 300 characters"
+    )
     command.add_argument(
         "--item", metavar="NAME.TYPE", action="append", default=[], help="commit this item only (repeatable)"
     )

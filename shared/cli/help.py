@@ -39,13 +39,13 @@ EXAMPLES: dict[str, str] = {
 }
 _SHORT: dict[str, str] = {
     "verify-journal": "check that audit and journal are complete and unchanged",
-    "git": "status or commit of a workspace that is connected with Git",
+    "git": "show or commit the changes of a workspace connected with Git",
     "health": "show the app's health",
     "breakers": "show the circuit breakers; breakers reset NAME closes one",
     "completion": "print the completion for bash or zsh",
     "init": "write a commented example of a manifest",
     "validate": "check a manifest and all files that it names",
-    "plan": "show what it would change in the live workspace",
+    "plan": "show what a deployment would change, and change nothing",
 }
 """Shorter descriptions for the overview."""
 
@@ -57,7 +57,7 @@ exit codes
   3  not rolled back (stuck, held,   130  interrupted; the deployment continues
      or failed)                      141  the output is closed
   4  not authorised                  70   the command line itself failed
-  plan, verify-journal and health have codes of their own: see their help.
+  plan, verify-journal, health and git have codes of their own: see their help.
 
 environment
   AzureWebJobsStorage                the storage account: a connection string; with an identity,

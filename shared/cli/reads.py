@@ -34,9 +34,15 @@ def add_commands(add: Add) -> None:
     following = add("follow", _follow, "follow a deployment to its end")
     following.add_argument("id", help="the deployment's id")
     add_url(following)
-    following.add_argument("--timeout", type=seconds, help="stop following after this time (90s, 10m, 2h): exit code 9")
     following.add_argument(
-        "--unknown", type=seconds, default=60.0, help="how long to wait for an id that is not known yet (default 60s)"
+        "--timeout", metavar="TIME", type=seconds, help="stop following after this time (90s, 10m, 2h): exit code 9"
+    )
+    following.add_argument(
+        "--unknown",
+        metavar="TIME",
+        type=seconds,
+        default=60.0,
+        help="how long to wait for an id that is not known yet (default 60s)",
     )
     status = add("status", _status, "show the state of a deployment")
     status.add_argument("id", help="the deployment's id")
@@ -52,7 +58,9 @@ def add_commands(add: Add) -> None:
     listing.add_argument("--state", action="append", choices=states, metavar="STATE", help=text)
     listing.add_argument("--open", action="store_true", help="only deployments that have not ended")
     add_label(listing, "only deployments that have this label; repeat it for several")
-    listing.add_argument("--limit", type=count, default=50, help="the maximum number of deployments (default 50)")
+    listing.add_argument(
+        "--limit", metavar="N", type=count, default=50, help="the maximum number of deployments (default 50)"
+    )
 
 
 MAX_COMMENT = 60_000

@@ -62,9 +62,11 @@ def add_commands(add: Add) -> None:
 def add_sending(parser: argparse.ArgumentParser) -> None:
     """Add the options of a command that sends a submission."""
     parser.set_defaults(is_sent=False)
-    parser.add_argument("--requested-by", default="", help="the requester, recorded in the audit")
+    parser.add_argument("--requested-by", metavar="NAME", default="", help="the requester, recorded in the audit")
     parser.add_argument("--wait", action="store_true", help="follow the deployment to its end")
-    parser.add_argument("--timeout", type=seconds, help="stop following after this time (90s, 10m, 2h): exit code 9")
+    parser.add_argument(
+        "--timeout", metavar="TIME", type=seconds, help="stop following after this time (90s, 10m, 2h): exit code 9"
+    )
 
 
 def _validate(options: argparse.Namespace, output: Output) -> int:

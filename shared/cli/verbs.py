@@ -39,10 +39,10 @@ def asking(
     parser.set_defaults(is_sent=False)
     parser.add_argument("id", nargs="?" if is_id_optional else None, help="the deployment's id")
     add_url(parser)
-    parser.add_argument("--requested-by", default="", help="the requester, recorded in the audit")
+    parser.add_argument("--requested-by", metavar="NAME", default="", help="the requester, recorded in the audit")
     parser.add_argument("--reason", default="", required=needs_reason, help="the reason, recorded in the audit")
     parser.add_argument("--wait", action="store_true", help="follow the deployment to its end")
-    parser.add_argument("--timeout", type=seconds, help="stop following after this time: exit code 9")
+    parser.add_argument("--timeout", metavar="TIME", type=seconds, help="stop following after this time: exit code 9")
     return parser
 
 

@@ -82,8 +82,8 @@ as success, because the resource is read back in any case."""
 
 
 def operation_state(word: Any) -> tuple[OperationState, str | None]:
-    """Return `succeeded`, `failed` or `running` for a status word in any case, and a sentence about one that is not
-    known. Fabric may add words to an extensible enumeration, so an unknown one is not taken for an end."""
+    """Return `succeeded`, `failed` or `running` for a status word, whatever its case, and a sentence about an unknown
+    word. Fabric may add words to an extensible enumeration, so an unknown one is not taken for an end."""
     if not isinstance(word, str):
         return OperationState.RUNNING, None if word is None else "Fabric gives it a status that is not a word"
     state = _STATES.get(word.strip().lower())

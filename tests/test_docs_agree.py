@@ -9,6 +9,7 @@ import pytest
 
 from local.azure_check.expected import alerts
 from local.paths import ROOT
+from local.stack.description import FLEX, hosts_of
 from shared.adapters.telemetry.buffered import MAX_WAITING
 from shared.cli.matrix import MAX_ROWS
 from shared.cli.plan import shown
@@ -67,6 +68,12 @@ def test_architecture_page_has_every_table(name: str) -> None:
 def test_architecture_page_draws_every_queue(name: str) -> None:
     """The names have a space behind them, because one is the beginning of another."""
     assert f"queue {name} " in page("docs/architecture.md")
+
+
+@pytest.mark.parametrize("group", [group.removeprefix("function:") for group in hosts_of(FLEX).values()])
+def test_host_page_has_every_function_group(group: str) -> None:
+    """An operator finds the group of each function that has instances of its own."""
+    assert f"`{group}`" in page("docs/host.md")
 
 
 def test_pipelines_page_has_every_input_of_the_action_and_of_the_template() -> None:

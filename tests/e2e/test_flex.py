@@ -21,7 +21,7 @@ SECONDS = {f"{PROVIDER}{queue}QueueVisibilityTimeout": "00:00:02" for queue in (
 
 @pytest.fixture
 def apart() -> Iterator[Running]:
-    """Start a stack with seven hosts, for a test that ends them."""
+    """Start a stack with a host for each group, for a test that ends them."""
     stack = make_stack(
         topology=FLEX, profile="realistic", time_scale="4", hub_lease_seconds="2", environment=dict(SECONDS)
     )

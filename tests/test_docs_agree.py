@@ -10,6 +10,7 @@ import pytest
 from local.azure_check.expected import alerts
 from local.paths import ROOT
 from local.stack.description import FLEX, hosts_of
+from shared import bootstrap, settings
 from shared.adapters.telemetry.buffered import MAX_WAITING
 from shared.cli.matrix import MAX_ROWS
 from shared.cli.plan import shown
@@ -68,6 +69,20 @@ def test_architecture_page_has_every_table(name: str) -> None:
 def test_architecture_page_draws_every_queue(name: str) -> None:
     """The names have a space behind them, because one is the beginning of another."""
     assert f"queue {name} " in page("docs/architecture.md")
+
+
+def test_health_page_has_every_check() -> None:
+    """A monitor reports a check by its name; building the app connects nothing."""
+    at = "http://127.0.0.1:1/acc"
+    storage = f"AccountName=acc;AccountKey=c2VjcmV0;BlobEndpoint={at};QueueEndpoint={at};TableEndpoint={at};"
+    vault = {"FEATURE_USE_AZURE_KEYVAULT": "true", "KEY_VAULT_URL": "https://sales.vault.azure.net"}
+    app = bootstrap.build(settings.load({"AzureWebJobsStorage": storage, **vault}))
+    named = set(
+        re.findall(r"`(\w+)`", " ".join(re.findall(r"^\|[^|]*\|([^|]*)\|", page("docs/health.md"), re.MULTILINE)))
+    )
+    checks: set[str] = {*vars(app.health)["_checks"]}
+    assert "key_vault" in checks
+    assert sorted(checks - named) == []
 
 
 @pytest.mark.parametrize("group", [group.removeprefix("function:") for group in hosts_of(FLEX).values()])

@@ -101,7 +101,7 @@ def _missing(found: Config, repository: Path, file: Path) -> Iterator[Problem]:
 
 
 def _elsewhere(file: Path, path: str, place: str, *, is_directory: bool) -> Iterator[Problem]:
-    """Yield why an absolute path cannot be used, if that is so."""
+    """Yield a problem if an absolute path cannot be used."""
     try:
         scan.named_by(file, path, is_directory=is_directory)
     except RefusedError as error:

@@ -219,12 +219,18 @@ class RemoteJournal:
 
     def audit(self, deployment_id: str) -> list[AuditEntry]:
         """Return the audit, oldest entry first; it is empty if the deployment does not exist."""
-        try:
-            answer = self._api.get(f"/deployments/{quote(deployment_id, safe='')}/audit")
-        except NotFoundError:
-            return []
-        rows = self._api.rows(answer, self._api.body(answer), "items")
-        return [AuditEntry.from_json(row, ignore_unknown=True) for row in rows]
+        path, query, found = f"/deployments/{quote(deployment_id, safe='')}/audit", dict[str, str](), list[AuditEntry]()
+        while True:
+            try:
+                answer = self._api.get(path, query)
+            except NotFoundError:
+                return []
+            page = self._api.body(answer)
+            rows = self._api.rows(answer, page, "items")
+            found += [AuditEntry.from_json(row, ignore_unknown=True) for row in rows]
+            if not page.get("next"):
+                return found
+            query = {"cursor": str(page["next"])}
 
     def page(
         self,

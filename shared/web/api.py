@@ -15,6 +15,7 @@ from shared.saga.command.verbs import VERBS
 from shared.settings import SettingsError
 from shared.web import (
     access,
+    audit,
     bodies,
     breakers,
     deployments,
@@ -170,14 +171,23 @@ _DEPLOYMENTS = (
         "get_audit",
         "GET",
         "deployments/{id}/audit",
-        deployments.get_audit,
+        audit.get_audit,
         ANY_ROLE,
         OperationDoc(
             "deployments",
             "List every change of state: what, when, who, why; oldest first",
-            {200: ("Audit", "The audit. It is kept after the deployment is forgotten."), **NOT_MODIFIED},
-            (404,),
-            (ID_IN_PATH, IF_NONE_MATCH),
+            {200: ("Audit", "One page. The audit is kept after the deployment is forgotten."), **NOT_MODIFIED},
+            (400, 404),
+            (
+                ID_IN_PATH,
+                IF_NONE_MATCH,
+                parameter(
+                    "limit",
+                    {"type": "integer", "minimum": 1, "maximum": audit.MAX_PAGE, "default": audit.PAGE},
+                    "The maximum number of entries in the page.",
+                ),
+                parameter("cursor", {"type": "string"}, "`next` of the previous page."),
+            ),
             etag="sometimes",  # until the deployment itself is forgotten
         ),
     ),

@@ -1,15 +1,11 @@
-"""Deployments over HTTP: submit one, list them, read one with its steps, its audit and its step graph."""
+"""Deployments over HTTP: list them, read one with its steps, its parts and its step graph."""
 
-import base64
-import binascii
 import json
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from shared.domain.approval import APPROVAL, question
 from shared.domain.audit import step_subject
-from shared.domain.deployment_ids import is_deployment_id
 from shared.domain.errors import NotFoundError
 from shared.domain.json import JsonObject
 from shared.domain.names import normal_target
@@ -20,6 +16,7 @@ from shared.saga.audit.replay import NOTES
 from shared.saga.command.verbs import allowed_verbs
 from shared.saga.submission.promotion import parts_of
 from shared.saga.submission.redeploy import stored_manifest
+from shared.web import cursors
 from shared.web.backend import Backend, checked_id, unknown
 from shared.web.bodies import Query
 from shared.web.http import HttpError, Reply, Request, is_unchanged, json_reply, tagged, unchanged
@@ -42,7 +39,7 @@ def list_deployments(request: Request, backend: Backend) -> Reply:
     cursor = query.text("cursor")
     after = read_cursor(cursor) if cursor is not None else None
     if cursor is not None and after is None:
-        query.problem("cursor", "is not a cursor of this API; begin again without one")
+        query.problem("cursor", cursors.UNKNOWN)
     query.finish()
     found = backend.app().services.journal.page(
         limit + 1,
@@ -58,17 +55,15 @@ def list_deployments(request: Request, backend: Backend) -> Reply:
 
 def make_cursor(header: DeploymentRecord) -> str:
     """Return the cursor of a header, which callers send back unread."""
-    microseconds = (header.accepted_at - _EPOCH) // _MICROSECOND
-    return base64.urlsafe_b64encode(f"{microseconds}:{header.deployment_id}".encode()).decode().rstrip("=")
+    return cursors.encode(f"{(header.accepted_at - _EPOCH) // _MICROSECOND}:{header.deployment_id}")
 
 
 def read_cursor(text: str) -> tuple[datetime, str] | None:
     """Return the position of a cursor, or None if it is not valid."""
+    match = _CURSOR.fullmatch(cursors.decode(text))
     try:
-        plain = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("ascii")
-        match = _CURSOR.fullmatch(plain)
         return (_EPOCH + int(match[1]) * _MICROSECOND, match[2]) if match else None
-    except (binascii.Error, ValueError, OverflowError):
+    except OverflowError:
         return None
 
 
@@ -78,7 +73,7 @@ def get_deployment(request: Request, backend: Backend) -> Reply:
 
     def read() -> tuple[Sequences, bytes]:
         header = backend.header(deployment_id)
-        steps = _steps(backend, deployment_id)
+        steps = steps_of(backend, deployment_id)
         allowed = [verb.value for verb in allowed_verbs(header, steps)]
         body = {**header.to_json(), "steps": [step_json(step) for step in steps], "allowed": allowed}
         # The numbers of the rows that were read, not of the present rows: one tag, the same bytes.
@@ -86,31 +81,18 @@ def get_deployment(request: Request, backend: Backend) -> Reply:
         return sequences_read, json.dumps(body, ensure_ascii=True).encode()
 
     def sequences() -> Sequences:
-        found = _sequences(backend, deployment_id)
+        found = sequences_of(backend, deployment_id)
         return {row: number for row, number in found.items() if row != NOTES}
 
-    return _tagged_reply(request, backend, deployment_id, sequences, read)
-
-
-def _tagged_reply(
-    request: Request,
-    backend: Backend,
-    name: str,
-    sequences: Callable[[], Sequences],
-    read: Callable[[], tuple[Sequences | None, bytes]],
-) -> Reply:
-    """Return the reply with its tag, read once for all concurrent requests; 304 if the caller's copy is current."""
     follows = "if-none-match" in request.headers
     tag, content = backend.watching.look(
-        name, sequences, read, (lambda tag: is_unchanged(request, tag)) if follows else None
+        deployment_id, sequences, read, (lambda tag: is_unchanged(request, tag)) if follows else None
     )
-    if content is None:
-        return unchanged(tag)
-    return tagged(request, tag, Reply(200, content)) if tag else Reply(200, content)
+    return unchanged(tag) if content is None else tagged(request, tag, Reply(200, content))
 
 
-def _sequences(backend: Backend, deployment_id: str) -> Sequences:
-    """Return the sequence numbers of the rows. Raises HttpError 404."""
+def sequences_of(backend: Backend, deployment_id: str) -> Sequences:
+    """Return the sequence numbers of the rows of a deployment. Raises HttpError 404."""
     try:
         return backend.app().services.journal.sequences(checked_id(deployment_id))
     except NotFoundError as error:
@@ -129,45 +111,11 @@ def step_json(step: StepRecord) -> JsonObject:
     return data
 
 
-def _steps(backend: Backend, deployment_id: str) -> list[StepRecord]:
+def steps_of(backend: Backend, deployment_id: str) -> list[StepRecord]:
+    """Return the steps of a deployment; those of an approval with their specs."""
     services = backend.app().services
     steps = [row.record for row in services.journal.steps(deployment_id)]
     return [s.replace(spec=services.payloads.load(s.spec)) if s.kind == APPROVAL else s for s in steps]
-
-
-def get_audit(request: Request, backend: Backend) -> Reply:
-    """Return the audit, oldest first. It is kept after the deployment is forgotten. Raises HttpError 404."""
-    deployment_id = request.route["id"]
-
-    def read() -> tuple[Sequences | None, bytes]:
-        before = _sequences_or_none(backend, deployment_id)
-        content = _audit(backend, deployment_id)
-        # A move and its entry are one write: equal numbers before and after prove that the entries belong to them.
-        return before if before == _sequences_or_none(backend, deployment_id) else None, content
-
-    try:
-        return _tagged_reply(
-            request, backend, f"{deployment_id}/audit", lambda: _sequences(backend, deployment_id), read
-        )
-    except HttpError:  # the deployment is past its retention, or never existed
-        return Reply(200, _audit(backend, deployment_id))
-
-
-def _sequences_or_none(backend: Backend, deployment_id: str) -> Sequences | None:
-    try:
-        return _sequences(backend, deployment_id)
-    except HttpError:
-        return None
-
-
-def _audit(backend: Backend, deployment_id: str) -> bytes:
-    entries = backend.app().services.journal.audit(deployment_id) if is_deployment_id(deployment_id) else []
-    if not entries:
-        backend.header(deployment_id)
-    names = {f"step_{step.ordinal:05d}": step.step_id for step in _steps(backend, deployment_id)}
-    rows = [(entry, names.get(entry.subject)) for entry in entries]
-    items = [{**e.to_json(), **({"step_id": name} if name else {})} for e, name in rows]
-    return json.dumps({"items": items}, ensure_ascii=True).encode()
 
 
 def get_parts(request: Request, backend: Backend) -> Reply:
@@ -184,7 +132,7 @@ def get_parts(request: Request, backend: Backend) -> Reply:
 def get_graph(request: Request, backend: Backend) -> Reply:
     """Return the step graph of the manifest, as it was journaled."""
     header = backend.header(request.route["id"])
-    steps = _steps(backend, header.deployment_id)
+    steps = steps_of(backend, header.deployment_id)
     ids = {step.ordinal: step.step_id for step in steps}
     rows = [
         {

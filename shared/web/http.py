@@ -92,11 +92,16 @@ def problem(request: Request, error: HttpError) -> Reply:
     return Reply(error.status, body.encode(), PROBLEM, error.headers)
 
 
-def is_unchanged(request: Request, etag: str) -> bool:
-    """Return True if If-None-Match names this tag, by the weak comparison that GET requires."""
+def tags_of(request: Request) -> list[str]:
+    """Return the tags that If-None-Match names, as the weak comparison that GET requires takes them; `*` is one."""
     given = request.headers.get("if-none-match", "")
-    tags = [tag.strip().removeprefix("W/") for tag in given.split(",")]
-    return given.strip() == "*" or etag.removeprefix("W/") in tags
+    return [tag.strip().removeprefix("W/") for tag in given.split(",") if tag.strip()]
+
+
+def is_unchanged(request: Request, etag: str) -> bool:
+    """Return True if If-None-Match names this tag."""
+    tags = tags_of(request)
+    return tags == ["*"] or etag.removeprefix("W/") in tags
 
 
 def tagged(request: Request, etag: str, reply: Reply) -> Reply:

@@ -32,6 +32,7 @@ from shared.domain.states import DeploymentState, OnFailure
 from shared.saga.command.verbs import VERBS
 from shared.saga.dry_run.result import Action
 from shared.steps import manifest_schema
+from shared.web.cursors import NEXT
 
 _PLAIN: dict[Any, JsonObject] = {
     str: {"type": "string"},
@@ -212,9 +213,7 @@ def _deployments() -> JsonObject:
                 _object(["steps", "allowed"], steps={"type": "array", "items": ref("Step")}, allowed=_ALLOWED),
             ]
         },
-        "Deployments": items_of(
-            "Header", next={"type": ["string", "null"], "description": "The cursor of the next page, or null."}
-        ),
+        "Deployments": items_of("Header", next=NEXT),
         "Part": _object(["name", "digest"], name=_STRING, digest={"type": "string", "pattern": "^[0-9a-f]{64}$"}),
         "Parts": items_of("Part"),
         "Accepted": _object(
@@ -229,7 +228,7 @@ def _deployments() -> JsonObject:
             },
         ),
         "AuditEntry": of(AuditEntry, version=_VERSION, step_id=_STRING),
-        "Audit": items_of("AuditEntry"),
+        "Audit": items_of("AuditEntry", next=NEXT),
     }
 
 

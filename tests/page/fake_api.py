@@ -49,6 +49,8 @@ class World:
     orphans: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     forgotten: dict[str, list[AuditEntry]] = field(default_factory=dict[str, list[AuditEntry]])
     """The audits of deployments past their retention."""
+    audit_page: int = 1_000
+    """Entries in a page of an audit."""
     health: dict[str, Any] = field(default_factory=lambda: {"status": "pass", "checks": {}})
     commands: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list[tuple[str, str, dict[str, Any]]])
     calls: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
@@ -198,9 +200,9 @@ class _Handler(BaseHTTPRequestHandler):
                 parts = world.deployments[deployment_id].parts
                 return 200, {"items": [{"name": name, "digest": digest} for name, digest in sorted(parts.items())]}
             case ["deployments", deployment_id, "audit"] if deployment_id in world.deployments:
-                return 200, {"items": [entry.to_json() for entry in world.deployments[deployment_id].audit]}
+                return 200, self._audit(world.deployments[deployment_id].audit, query)
             case ["deployments", deployment_id, "audit"] if deployment_id in world.forgotten:
-                return 200, {"items": [entry.to_json() for entry in world.forgotten[deployment_id]]}
+                return 200, self._audit(world.forgotten[deployment_id], query)
             case ["breakers"]:
                 return 200, {"items": world.breakers}
             case ["orphans"]:
@@ -209,6 +211,11 @@ class _Handler(BaseHTTPRequestHandler):
                 return (200 if world.health["status"] != "fail" else 503), world.health
             case _:
                 return 404, {"title": "Not Found", "status": 404, "detail": "no such deployment"}
+
+    def _audit(self, entries: list[AuditEntry], query: dict[str, str]) -> dict[str, Any]:
+        start, limit = int(query.get("cursor", "0")), self.world.audit_page
+        following = str(start + limit) if start + limit < len(entries) else None
+        return {"items": [entry.to_json() for entry in entries[start : start + limit]], "next": following}
 
     def _list(self, query: dict[str, str]) -> dict[str, Any]:
         newest = sorted(self.world.deployments.values(), key=lambda d: d.header.accepted_at, reverse=True)

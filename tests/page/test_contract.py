@@ -22,6 +22,7 @@ ANSWERS = [
     ("/deployments", "/deployments?state=stuck&open=true&limit=2", 200),
     *(("/deployments/{id}", f"/deployments/build-{90_000 - i}", 200) for i in range(4)),
     *(("/deployments/{id}/audit", f"/deployments/build-{90_000 - i}/audit", 200) for i in range(4)),
+    ("/deployments/{id}/audit", "/deployments/build-90000/audit?cursor=1", 200),
     ("/breakers", "/breakers", 200),
     ("/orphans", "/orphans", 200),
 ]

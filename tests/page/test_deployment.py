@@ -14,9 +14,9 @@ from tests.page.conftest import Serving
 from tests.page.fake_api import Deployment, World, header, step
 
 
-def opened(serve: Serving, deployment: Deployment) -> World:
+def opened(serve: Serving, deployment: Deployment, *, audit_page: int = 1_000) -> World:
     """Open the page on that deployment."""
-    world = World()
+    world = World(audit_page=audit_page)
     world.add(deployment)
     serve(world, f"#/deployments/{deployment.header.deployment_id}")
     expect(serve.tab.locator("h1")).not_to_be_empty()
@@ -237,6 +237,20 @@ def test_deployment_journal_and_audit_are_tabs_for_the_keyboard(tab: Page, serve
     expect(panel).to_contain_text("running → compensating")
     expect(panel).to_contain_text("every step is compensated")
     expect(panel.locator("tbody tr").nth(2)).to_contain_text("workspace")
+
+
+def test_deployment_has_all_pages_of_its_audit(tab: Page, serve: Serving) -> None:
+    """When something happens, those that have not changed are not sent again."""
+    world = opened(serve, scenes.running(), audit_page=2)
+    count = len(world.deployments["build-90000"].audit)
+    tab.get_by_role("tab", name=f"Audit ({count})").click()
+    expect(tab.get_by_role("tabpanel").locator("tbody tr")).to_have_count(count)
+    world.calls.clear()
+    world.move("build-90000", D.COMPENSATING)
+    expect(tab.get_by_role("tabpanel").locator("tbody tr")).to_have_count(count + 1)
+    audit = {call: status for call, status in world.calls if "audit" in call}
+    assert audit["GET /api/deployments/build-90000/audit"] == 304
+    assert 200 in audit.values()
 
 
 def test_deployment_cancel_is_confirmed_and_sends_requester_and_reason(tab: Page, serve: Serving) -> None:

@@ -53,10 +53,13 @@ export function setKey(value) {
 export async function get(path, { accept = [], timeout = TIMEOUT } = {}) {
   const before = kept.get(path);
   const response = await send("GET", path, undefined, before ? { "if-none-match": before.etag } : {}, timeout);
-  if (response.status === 304 && before) return { body: before.body, isNew: false };
+  const etag = response.headers.get("etag");
+  if (response.status === 304 && before) {
+    kept.set(path, { etag: etag ?? before.etag, body: before.body });
+    return { body: before.body, isNew: false };
+  }
   if (!response.ok && !accept.includes(response.status)) throw await errorOf(response);
   const body = await jsonOf(response);
-  const etag = response.headers.get("etag");
   if (etag) kept.set(path, { etag, body });
   return { body, isNew: true };
 }

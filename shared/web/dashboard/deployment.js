@@ -302,7 +302,14 @@ export class DeploymentView {
 /** The audit, which is kept after the deployment is forgotten; empty if there is none. */
 async function auditOf(path) {
   try {
-    return (await get(`${path}/audit`)).body.items;
+    const items = [];
+    let next = null;
+    do {
+      const { body } = await get(`${path}/audit${next ? `?cursor=${encodeURIComponent(next)}` : ""}`);
+      items.push(...body.items);
+      ({ next } = body);
+    } while (next);
+    return items;
   } catch (error) {
     if (error.status !== 404) throw error;
     return [];

@@ -9,9 +9,11 @@ import requests
 
 from shared.adapters.remote_api import RemoteAdmin, RemoteApi, RemoteJournal, key_header
 from shared.domain import errors
+from shared.domain.records import AuditEntry
 from shared.domain.states import DeploymentState as D
 from shared.saga.dry_run.result import DryRun
 from tests.contract.harness import a_header, a_step
+from tests.fakes import START
 
 
 class Wire(requests.Session):
@@ -168,6 +170,16 @@ def test_remote_list_reads_as_many_pages_as_it_needs() -> None:
         "limit": "5",
         "cursor": "c",
     }
+
+
+def test_remote_audit_has_all_pages() -> None:
+    """An app of an earlier version sends one page without `next`, and knows no parameters."""
+    rows = [AuditEntry(START, "deployment", "", "running", "saga", f"{i}", i).to_json() for i in range(3)]
+    remote, wire = api((200, {"items": rows[:2], "next": "c"}, {}), (200, {"items": rows[2:], "next": None}, {}))
+    assert [entry.sequence for entry in RemoteJournal(remote).audit("d")] == [0, 1, 2]
+    assert [options["params"] for _, _, options in wire.asked] == [{}, {"cursor": "c"}]
+    remote, _ = api((200, {"items": rows}, {}))
+    assert len(RemoteJournal(remote).audit("d")) == 3
 
 
 def test_remote_messages_become_requests() -> None:

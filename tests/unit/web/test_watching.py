@@ -60,7 +60,8 @@ WRITES: dict[str, Callable[[Api, int], None]] = {
 
 @given(st.lists(st.sampled_from(sorted(WRITES)), max_size=8))
 def test_etag_is_never_the_same_for_two_responses(writes: list[str]) -> None:
-    """For any writes in any order: one ETag always means the same bytes, and the response to an old ETag is new."""
+    """For any writes in any order: one ETag always means the same bytes, and the response to an old ETag is new. A
+    page of the audit is not sent again if a write added no entry to it."""
     api = Api()
     api.saga.deployment(D.RUNNING, S.PENDING, S.PENDING, S.PENDING)
     for path in ("deployments/d", "deployments/d/audit"):
@@ -71,7 +72,9 @@ def test_etag_is_never_the_same_for_two_responses(writes: list[str]) -> None:
             followed = api.ask("GET", path, headers={"If-None-Match": last.headers["ETag"]})
             fresh = api.ask("GET", path)
             assert seen.setdefault(fresh.headers["ETag"], fresh.body) == fresh.body
-            assert followed.status == (304 if fresh.headers["ETag"] == last.headers["ETag"] else 200)
+            is_current = fresh.headers["ETag"] == last.headers["ETag"]
+            is_current = is_current or (path.endswith("audit") and fresh.body == last.body)
+            assert followed.status == (304 if is_current else 200)
             if followed.status == 200:
                 assert (followed.body, followed.headers["ETag"]) == (fresh.body, fresh.headers["ETag"])
             assert (fresh.body == last.body) or (fresh.headers["ETag"] != last.headers["ETag"])
@@ -89,7 +92,7 @@ def test_unchanged_response_reads_only_sequence_numbers(api: Api, monkeypatch: p
     assert api.ask("GET", path, headers={"If-None-Match": tag}).status == 304
     assert counted.calls.count("sequences") == 2
     assert not {"steps", "audit"} & set(counted.calls)
-    api.saga.change(0, deliveries=1)
+    api.saga.change(0, state=S.INTENT)
     counted.calls.clear()
     for _ in range(5):
         assert api.ask("GET", path, headers={"If-None-Match": tag}).status == 200

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric, OperationStarted
-from shared.domain.records import Intent, Resource
-from shared.steps.kind import IfExists, ResourceKind, Snapshot
+from shared.domain.records import Intent
+from shared.steps.updating_kind import UpdatingKind
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Gathered:
     operation_kind: str = ""
 
 
-class GatheringKind(ResourceKind):
+class GatheringKind(UpdatingKind):
     """A kind whose step updates many resources. Its own resource exists before the step, or the step fails.
 
     `pieces` is the member of its before-image that has the pieces by name. The engine stores each of them by itself:
@@ -35,7 +35,6 @@ class GatheringKind(ResourceKind):
     replaces that when it sends the call.
     """
 
-    if_exists = IfExists.UPDATE
     pieces = ""
 
     def absent(self, spec: JsonObject) -> str:
@@ -65,10 +64,3 @@ class GatheringKind(ResourceKind):
         the `answer` of the next call. The `made` of the given intent is what `shown` returned; None if the update
         was never verified. Raises FabricError, GuardError."""
         raise NotImplementedError
-
-    def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
-        raise NotImplementedError("the step creates nothing")
-
-    def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
-        """Return False: the step updates what exists."""
-        return False

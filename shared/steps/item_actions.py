@@ -12,8 +12,9 @@ from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
 from shared.steps import published
 from shared.steps.details import Details
-from shared.steps.kind import Call, IfExists, NotYetError, ResourceKind, Snapshot, VerificationError
+from shared.steps.kind import Call, NotYetError, Snapshot, VerificationError
 from shared.steps.restorable import Restorable
+from shared.steps.updating_kind import UpdatingKind
 
 DEFAULT_VALUE_SET = "Default value set"
 """The value set that every variable library has. Source: fabric-docs, variable libraries."""
@@ -21,14 +22,11 @@ _PUBLISHED = "Success"
 _PUBLISHING = frozenset({"Running", "Waiting", "Cancelling"})
 
 
-class _OfItem(ResourceKind):
+class _OfItem(UpdatingKind):
     """Base of the kinds that set something of one item, whose id an earlier step gives."""
 
-    if_exists = IfExists.UPDATE
     keys = ("workspaceId", "itemId")
     outputs = frozenset({"id", "workspaceId"})
-    tracks = ""
-    tracked_fields: Mapping[str, str] = {}
     type = ""
     collection = ""
 
@@ -58,10 +56,6 @@ class _OfItem(ResourceKind):
 
     def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
         return Resource(self.type, spec["itemId"], spec.get("displayName", ""), spec["workspaceId"])
-
-    def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
-        """Return False: the step creates nothing."""
-        return False
 
     def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
         """Search the item in the list first, because a 404 alone could be a paused capacity."""

@@ -59,7 +59,7 @@ class OrphansKind(UpdatingKind):
 
     name = "orphans"
     about = "The items that a repository does not contain any more; a step of the kind repository expands to it."
-    idle = "nothing to quarantine"
+    idle = idle_of_new = "nothing to quarantine"
     keys = ("workspaceId",)
     outputs = frozenset({"id", "workspaceId"})
 

@@ -26,7 +26,7 @@ _REMOVED_CHARACTERS = 3_000
 class RemovedPartsKind(UpdatingKind):
     """Take away the parts of one type that the repository does not list any more."""
 
-    idle = "nothing to remove"
+    idle = idle_of_new = "nothing to remove"
     keys = ("workspaceId",)
     outputs = frozenset({"id", "workspaceId"})
     part = ""

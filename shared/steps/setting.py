@@ -4,25 +4,21 @@ Such a step is always an update with a before-image. Nothing is created, so noth
 somebody else has changed since is left as it is.
 """
 
-from collections.abc import Mapping
-
 from shared.domain.fields import Fields
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.steps.kind import WORKSPACE_ID, Call, IfExists, ResourceKind, Snapshot, VerificationError
+from shared.steps.kind import WORKSPACE_ID, Call, Snapshot, VerificationError
 from shared.steps.rows import located
+from shared.steps.updating_kind import UpdatingKind
 
 
-class SettingKind(ResourceKind):
+class SettingKind(UpdatingKind):
     """A kind whose resource is a setting: a few values, of which the step sets some."""
 
-    if_exists = IfExists.UPDATE
     outputs = frozenset({"id", "workspaceId"})
     keys = ("workspaceId",)
-    tracks = ""
-    tracked_fields: Mapping[str, str] = {}
     name: str
     type: str
     """The type of the resource in the journal."""
@@ -63,10 +59,6 @@ class SettingKind(ResourceKind):
 
     def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
         return Resource(self.type, f"{self.owner(spec)}/{self.name}", "", spec["workspaceId"])
-
-    def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
-        """Return False: the step creates nothing."""
-        return False
 
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
         """Read the setting back, unless nothing was changed."""

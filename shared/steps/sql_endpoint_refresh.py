@@ -92,6 +92,7 @@ class SqlEndpointKind(UpdatingKind):
     keys = ("workspaceId", "itemId")
     outputs = frozenset({"sqlEndpointId", "sqlEndpointConnectionString", "displayName", "workspaceId"})
     idle = "the SQL endpoint is available"
+    idle_of_new = "it waits for the SQL endpoint of an item that this deployment creates"
 
     def check(self, spec: Fields) -> None:
         spec.guid("workspaceId", required=True)
@@ -138,6 +139,7 @@ class MetadataRefreshKind(SqlEndpointKind, ReportingKind):
     about = "The refresh of a SQL endpoint's metadata; a step of the kind sql_endpoint_refresh expands to it."
     keys = ("workspaceId", "sqlEndpointId")
     outputs = SqlEndpointRefreshKind.outputs
+    idle_of_new = ""
     expected_seconds: Mapping[str, float] = {_REFRESH: 10.0}
     """Assumed: no recording shows it, and it depends on the number of tables."""
 

@@ -13,6 +13,8 @@ class UpdatingKind(ResourceKind):
     if_exists = IfExists.UPDATE
     tracks = ""
     tracked_fields: Mapping[str, str] = {}
+    idle_of_new = ""
+    """Why the step changes nothing if what it would change is created by the same deployment; empty if it does."""
 
     def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
         raise NotImplementedError("the step creates nothing")

@@ -12,8 +12,10 @@ from shared.domain.states import DeploymentState, StepState
 from shared.saga.dry_run.changes import dry_run
 from shared.saga.dry_run.result import Action
 from shared.steps import KINDS, STEPS
-from tests.simulation import schedules
-from tests.simulation.edges import own_role
+from tests.simulation import repositories, schedules
+from tests.simulation.edges import WORKSPACE, own_role
+from tests.simulation.test_sql_endpoints import lake_with_table
+from tests.simulation.test_sql_endpoints import manifest as with_workspace
 from tests.simulation.world import World
 
 DONE = {
@@ -94,3 +96,28 @@ def test_law_deployment_does_what_the_dry_run_reports(seed: int) -> None:
     assert bool(own) == bool(text.changes), "something was changed where nothing was to change, or the reverse"
     repeated = look()
     assert repeated.changes == 0, repeated.steps
+
+
+def test_law_plan_says_what_steps_do_that_create_nothing() -> None:
+    """What they work on is created by the same deployment. They update it; a wait changes nothing, and in a new
+    workspace nothing is removed or quarantined."""
+    world = World(3)
+    row = repositories.item(world.blobs, "DataPipeline", "run", "{}")
+    row = repositories.scheduled(world.blobs, row, {"06:00": True})
+    lake = repositories.item(world.blobs, "Lakehouse", "gold")
+    note = repositories.item(world.blobs, "Notebook", "load", "x = 1")
+    content = repositories.step(WORKSPACE, [row, lake, note], orphans="delete", refreshSqlEndpoints=True)
+    spark = {"workspaceId": WORKSPACE, "settings": {"job": {"conservativeJobAdmissionEnabled": True}}}
+    settings_step = {"id": "spark", "kind": "spark_settings", "with": spark}
+    given_manifest = with_workspace(*lake_with_table(), settings_step, content)
+    plan = compile_manifest(given_manifest, KINDS)
+    found = dry_run(world.fabric, STEPS, plan, clock=world.clock, sleep=world.clock.advance, parallel=1)
+    world.submit(given_manifest)
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    rows = {s.record.step_id: s.record for s in world.journal.steps("d")}
+    done = {step_id: row.intent.action.value for step_id, row in rows.items() if row.intent is not None}
+    assert {step.id: DONE[step.action] for step in found.steps} == done
+    assert {"update", "create", "adopt"} <= set(done.values())
+    actions = {step.id: (step.action, step.reason) for step in found.steps}
+    assert actions["tables"] == (Action.UPDATE, "known after apply: workspaceId, sqlEndpointId")
+    assert actions["content/removed-schedules"] == (Action.UNCHANGED, "nothing to remove")

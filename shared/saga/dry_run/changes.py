@@ -3,7 +3,7 @@
 Each step is looked up as in its first delivery (forward.py), with the same kinds:
 
     a need is blocked ─────────────────────────────── blocked
-    its key is known only after apply ─────────────── create, or run
+    its key is known only after apply ─────────────── create, or run; update, if it creates nothing
     look ─┬─ absent ───────────────────────────────── create, or run
           ├─ there ─┬─ ifExists: fail ─────────────── blocked
           │         ├─ ifExists: update, differs ──── update; drift, if only Fabric's side has changed
@@ -59,6 +59,7 @@ from shared.steps.kind import (
 )
 from shared.steps.recall import Recall
 from shared.steps.run_kind import RunKind
+from shared.steps.updating_kind import UpdatingKind
 
 BUDGET_SECONDS = 120.0
 """How long a dry run waits in all while Fabric throttles or fails."""
@@ -292,7 +293,10 @@ def _change(
 
 
 def _new(step: GraphStep, kind: StepKind, spec: JsonObject, reason: str) -> StepChange:
-    """Return the change of a step that finds nothing: a resource to create, or a run to start."""
+    """Return the change of a step that finds nothing: a resource to create, or a run to start. A step that creates
+    nothing works on what the deployment creates before it."""
+    if isinstance(kind, UpdatingKind):
+        return _change(step, spec, Action.UNCHANGED if kind.idle_of_new else Action.UPDATE, kind.idle_of_new or reason)
     if not isinstance(kind, RunKind):
         return _change(step, spec, Action.CREATE, reason)
     if kind.runs_last(spec):

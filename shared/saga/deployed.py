@@ -59,6 +59,7 @@ def settle(
         own = [row for row in own if row.state is StepState.COMPENSATED]
         _reverse(notes, header, own, _noted_by(own))
         _doubt(notes, left)
+        _renew(notes, header, left)
     if end in (DeploymentState.COMPENSATED, DeploymentState.CANCELLED, DeploymentState.FAILED):
         for workspace_id in {(row.outputs or {})["workspaceId"] for row in own if (row.outputs or {}).get("renewed")}:
             notes.put(list(_with_new_ids(own, notes.of_workspace(workspace_id))))
@@ -218,6 +219,16 @@ def _given_up(
     return [
         replace(note, is_own=False, deployment_id=header.deployment_id, accepted_at=header.accepted_at) for note in old
     ]
+
+
+def _renew(notes: DeployedItems, header: DeploymentRecord, rows: Iterable[StepRecord]) -> None:
+    """Write the new ids of schedules that steps have made again and that stay as they are."""
+    rows = list(rows)
+    places = {(row.outputs or {})["workspaceId"] for row in rows if (row.outputs or {}).get("renewed")}
+    for workspace_id in places:
+        stored = {note.identity: note for note in notes.of_workspace(workspace_id)}
+        found = _renewed(header, rows, stored, set())
+        notes.put([_after(note, stored[note.identity]) for note in found])
 
 
 def _renewed(

@@ -33,7 +33,7 @@ def list_(world: World, request: Request, workspace_id: str, item_id: str, job_t
 def create(world: World, request: Request, workspace_id: str, item_id: str, job_type: str) -> Answer:
     """Answer POST schedules: 201."""
     item = _item(world, workspace_id, item_id, change=True)
-    schedule = add(world, item, job_type, checked(request.json()))
+    schedule = add(world, item, job_type, checked(world, request.json()))
     location = f"{world.api_url()}{request.path.removesuffix('/')}/{schedule.shown['id']}"
     return Answer(201, schedule.shown, {"Location": location})
 
@@ -46,7 +46,7 @@ def get(world: World, request: Request, workspace_id: str, item_id: str, job_typ
 def change(world: World, request: Request, workspace_id: str, item_id: str, job_type: str, schedule_id: str) -> Answer:
     """Answer PATCH of a schedule: both `enabled` and `configuration` are required."""
     schedule = _schedule(_item(world, workspace_id, item_id, change=True), job_type, schedule_id)
-    schedule.shown |= checked(request.json())
+    schedule.shown |= checked(world, request.json())
     return Answer(200, schedule.shown)
 
 

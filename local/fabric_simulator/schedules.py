@@ -3,6 +3,8 @@
 Source: recordings of microsoft/fabric-cli, the published OpenAPI; the limit of 20 schedules is Fabric's documentation.
 Assumed: the definition part `.schedules` adds its schedules when the definition is put, and replaces those that an
 earlier part added; a pipeline's job is `Execute` there and in its own collection, and `Pipeline` in the API of jobs.
+Synthetic: Fabric keeps the `executionData` of the part, which no recording has, as the published OpenAPI says for a
+schedule that is made by its API; and what it adds to them with the setting `schedule_data_added`.
 """
 
 import json
@@ -52,8 +54,8 @@ def _same_job(job_type: str) -> str:
     return _OTHER_NAMES.get(job_type.lower(), job_type.lower())
 
 
-def checked(body: Body) -> Body:
-    """Return `enabled` and `configuration` of a request. Raises ApiError 400."""
+def checked(world: World, body: Body) -> Body:
+    """Return what is shown of a request: `enabled`, `configuration` and the data. Raises ApiError 400."""
     configuration = object_field(body, "configuration")
     kind = str(configuration.get("type"))
     missing = [n for n in (*_BASE, *_NEEDED.get(kind, ())) if configuration.get(n) is None]
@@ -62,7 +64,8 @@ def checked(body: Body) -> Body:
         raise ApiError(400, "InvalidInput", f"The schedule's {wrong} is missing or not valid.")
     checked: Body = {"enabled": body["enabled"], "configuration": configuration}
     if body.get("executionData") is not None:
-        checked["executionData"] = body["executionData"]
+        data = object_field(body, "executionData")
+        checked["executionData"] = {**world.settings.schedule_data_added, **data} if data else data
     return checked
 
 
@@ -82,7 +85,8 @@ def _in_part(data: bytes) -> Iterator[tuple[str, Body]]:
     try:
         content: Any = json.loads(data)
         for row in content["schedules"]:
-            yield str(row["jobType"]), {"enabled": row["enabled"], "configuration": row["configuration"]}
+            more = {"executionData": row["executionData"]} if "executionData" in row else {}
+            yield str(row["jobType"]), {"enabled": row["enabled"], "configuration": row["configuration"], **more}
     except (ValueError, TypeError, KeyError, AttributeError):
         raise ApiError(400, "CorruptedPayload", f"The definition's part {_PART} is not valid.") from None
 
@@ -98,7 +102,7 @@ def take_from(world: World, item: Item, definition: Any) -> None:
         if world.settings.schedules_need_their_part:
             item.part(Schedules).by_id.clear()
         return
-    wanted = [(job_type, checked(body)) for job_type, body in _in_part(data)]
+    wanted = [(job_type, checked(world, body)) for job_type, body in _in_part(data)]
     held = item.part(Schedules).by_id
     for schedule_id in [i for i, schedule in held.items() if schedule.from_part]:
         del held[schedule_id]

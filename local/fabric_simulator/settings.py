@@ -29,6 +29,8 @@ class SimulatorSettings:
     item_recovery: bool = False
     refuse_dangling_references: bool = False
     schedules_need_their_part: bool = False
+    schedule_data_added: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
+    """What is added to the data of a schedule that has data. Synthetic: no recording shows that Fabric does."""
 
 
 def check(changes: Any) -> None:
@@ -82,4 +84,5 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "item_recovery": ("true or false", lambda v: isinstance(v, bool)),
     "refuse_dangling_references": ("true or false", lambda v: isinstance(v, bool)),
     "schedules_need_their_part": ("true or false", lambda v: isinstance(v, bool)),
+    "schedule_data_added": ("an object", lambda v: isinstance(v, dict)),
 }

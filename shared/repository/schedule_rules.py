@@ -14,6 +14,7 @@ from typing import Any
 
 from shared.domain.json import JsonObject, as_list, as_object
 from shared.repository.json_lines import JsonPath, line_of, lines_of
+from shared.repository.schedules import GENERAL_JOB
 
 _ENTRY_FIELDS = frozenset({"enabled", "jobType", "configuration", "executionData"})
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)?")
@@ -21,8 +22,6 @@ _TIME = re.compile(r"(?:[01]?\d|2[0-3]):[0-5]\d")
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _WEEKS = ("First", "Second", "Third", "Fourth", "Fifth")
 _MAX_MINUTES, _MAX_TIMES = 5_270_400, 100
-_GENERAL_JOB = "execute"
-"""The name that a part may give to the job of any type of item, as Fabric writes it for pipelines."""
 
 
 @dataclass
@@ -91,7 +90,7 @@ class _Entry:
             return
         if not isinstance(given, str) or not given.strip():
             self._bad("`jobType` must be a text", "jobType")
-        elif given.casefold() not in (self._job_type.casefold(), _GENERAL_JOB):
+        elif given.casefold() not in (self._job_type.casefold(), GENERAL_JOB):
             what = f"`jobType` {given[:64]!r} is not used: the schedule starts the item's job {self._job_type}"
             self._doubtful(what, "jobType")
 

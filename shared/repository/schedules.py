@@ -13,6 +13,8 @@ from typing import Any
 from shared.domain.json import JsonObject, as_list, as_object, canonical
 
 PART = ".schedules"
+GENERAL_JOB = "execute"
+"""The name that a part may give to the job of any type of item, as Fabric writes it for pipelines."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?")
 
 
@@ -72,13 +74,24 @@ def is_same_plan(one: JsonObject, other: JsonObject) -> bool:
 def is_same_data(shown: JsonObject | None, wanted: JsonObject | None) -> bool:
     """Return True if two schedules start their jobs with the same data; to have none and to have no member is the
     same."""
-    return canonical(_data(shown or {})) == canonical(_data(wanted or {}))
+    return comparable_data(shown) == comparable_data(wanted)
+
+
+def may_be_of(shown: JsonObject | None, sent: JsonObject | None) -> bool:
+    """Return True if Fabric may have made the data that a schedule shows of the data that was sent: all of it, and
+    perhaps more. Assumed: it adds nothing to none."""
+    return has_data(shown, sent) if _data(sent or {}) else is_same_data(shown, sent)
 
 
 def has_data(shown: JsonObject | None, wanted: JsonObject | None) -> bool:
     """Return True if a schedule shows at least the data that is wanted: Fabric may add to it."""
     held = _data(shown or {})
     return all(canonical(held.get(name)) == canonical(value) for name, value in _data(wanted or {}).items())
+
+
+def comparable_data(data: JsonObject | None) -> str:
+    """Return data in the form in which two are compared."""
+    return canonical(_data(data or {}))
 
 
 def comparable(configuration: JsonObject) -> str:
@@ -100,6 +113,8 @@ def _plain(value: Any, rounded: Callable[[datetime], datetime], *, is_sorted: bo
     if rows is not None:
         found = [_plain(each, rounded, is_sorted=is_sorted) for each in rows]
         return sorted(found, key=canonical) if is_sorted else found
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # one number, whether it is written 1 or 1.0
     return _time(value, rounded) if isinstance(value, str) and _TIME.fullmatch(value) else value
 
 

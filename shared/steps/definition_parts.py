@@ -73,9 +73,12 @@ def is_as_asked(spec: JsonObject, present: JsonObject) -> bool:
     Schedules are compared only if Fabric returns them.
     """
     sent, live = parts_of(spec["definition"]), parts_of(present)
-    is_shown = schedules.PART in live and schedules.PART in sent
-    if is_shown and not same_definition(*map(_schedules, (spec["definition"], present))):
-        return False
+    if schedules.PART in live and schedules.PART in sent:
+        is_same = schedules.is_as_asked(spec["definition"], present, spec["type"])
+        if is_same is None:
+            is_same = same_definition(*map(_schedules, (spec["definition"], present)))
+        if not is_same:
+            return False
     return not normalise.changes(spec["type"], sent, live)
 
 

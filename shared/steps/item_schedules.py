@@ -21,8 +21,8 @@ from shared.domain.ports import Fabric
 from shared.domain.ports.deployed import SCHEDULES, identity_of
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.repository.schedules import Schedule, has_data, is_same, is_same_data, is_same_plan, schedules_in, text_of
-from shared.steps import schedules
+from shared.repository.schedules import Schedule, has_data, is_same, is_same_plan, may_be_of, schedules_in, text_of
+from shared.steps import schedule_notes, schedules
 from shared.steps.details import Details
 from shared.steps.kind import Call, Snapshot, VerificationError
 from shared.steps.recall import Recall
@@ -89,36 +89,28 @@ class ItemSchedulesKind(UpdatingKind):
     def calls(self, fabric: Fabric, spec: JsonObject, intent: Intent) -> Iterator[Call]:
         """Yield what remains to be done, and look again after the creates, because the ids to switch on are known
         only then."""
-        for _ in range(2):
+        for shows in (_shows, _shows_at_least):  # what Fabric adds to the data of the first calls stays
             now = schedules.of_item(fabric, spec["workspaceId"], spec["itemId"], spec["type"])
-            yield from (call for call, _ in _remaining(spec, now, _before(intent)))
+            yield from (call for call, _ in _remaining(spec, now, _before(intent), shows))
 
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
         """Check that nothing remains to be done, and return which schedules deployments created."""
         found = self.find(fabric, spec)
         now = _shown(found) if found is not None else []
         before = _before(intent) if intent.action is IntentAction.UPDATE else now
-        left = [text for _, text in _remaining(spec, now, before, has_data)]
+        left = [text for _, text in _remaining(spec, now, before, _shows_at_least)]
         if left and intent.action is not IntentAction.ADOPT:
             raise VerificationError(f"{spec['type']} '{spec['displayName']}': this is still to be done: {left[0]}")
-        wanted, there = _wanted(spec), {row["id"] for row in before}
-        own = [
-            {
-                "id": row["id"],
-                "configuration": row["configuration"],
-                "isListed": _is_one_of(row, wanted),
-            }
-            for row in now
-            if _own(spec, row) is not None or (row["id"] not in there and _is_one_of(row, wanted))
-        ]
+        there = {row["id"] for row in before}
+        notes = [note for row in now if (note := _note(spec, row, is_new=row["id"] not in there)) is not None]
         return {
             "id": spec["itemId"],
             "workspaceId": spec["workspaceId"],
             "type": SCHEDULES,
             "displayName": spec["displayName"],
             "identity": identity_of("", SCHEDULES, spec["identity"]),
-            "isOwn": bool(own),
-            "sent": canonical(own),
+            "isOwn": any(map(schedule_notes.is_own, notes)),
+            "sent": canonical(notes),
         }
 
     def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
@@ -140,20 +132,30 @@ class ItemSchedulesKind(UpdatingKind):
             if shown is None and not any(is_same(each["configuration"], row["configuration"]) for each in now):
                 calls += [_post(spec, row, enabled=row["enabled"])] if _own(spec, row) is not None else []
             elif shown is not None and is_same_plan(shown, row):
-                is_ours = any(is_same_data(shown.get("executionData"), each.execution) for each in _for(row, wanted))
+                is_ours = any(may_be_of(shown.get("executionData"), each.execution) for each in _for(row, wanted))
                 old = _with(shown, row["enabled"], row.get("executionData") if is_ours else shown.get("executionData"))
                 calls += [_patch(spec, old, shown)] if body_of(old, shown) != body_of(shown, shown) else []
         return calls
+
+
+def _shows(spec: JsonObject, row: JsonObject, wanted: JsonObject) -> bool:
+    """Return True if a schedule has the data that is wanted, as far as it is known what Fabric makes of that."""
+    return schedule_notes.shows(spec["own"], row, wanted)
+
+
+def _shows_at_least(spec: JsonObject, row: JsonObject, wanted: JsonObject) -> bool:
+    """Return True if a schedule has the data that is wanted, whatever Fabric has added to it."""
+    return has_data(row.get("executionData"), wanted)
 
 
 def _remaining(
     spec: JsonObject,
     now: list[JsonObject],
     before: list[JsonObject],
-    shows: Callable[[JsonObject | None, JsonObject | None], bool] = is_same_data,
+    shows: Callable[[JsonObject, JsonObject, JsonObject], bool] = _shows,
 ) -> Iterator[tuple[Call, str]]:
     """Yield the calls that are still to be sent, each with what it does; `before` is what the step has found.
-    `shows` compares the data that a schedule shows with the data that is wanted.
+    `shows` says whether a schedule has the data that is wanted.
 
     Deletions come first, then what is switched off, then creates, and what is switched on or gets other data comes
     last.
@@ -169,7 +171,7 @@ def _remaining(
     aims |= {row["id"]: False for row in unlisted if row not in gone}
     aims |= {schedule_id: True for schedule_id in off if schedule_id in rows and schedule_id not in aims}
     data: dict[str, JsonObject | None] = {key: row.get("executionData") for key, row in rows.items()}
-    data |= {key: each.execution for key, each in listed.items() if not shows(data[key], each.execution)}
+    data |= {key: each.execution for key, each in listed.items() if not shows(spec, rows[key], each.execution)}
     changed = [
         (row, _with(row, aims[key], data[key]))
         for key, row in rows.items()
@@ -212,8 +214,14 @@ def _is_one_of(row: JsonObject, wanted: Iterable[Schedule]) -> bool:
 def _own(spec: JsonObject, row: JsonObject) -> JsonObject | None:
     """Return what is noted of a schedule that an earlier deployment created, if nobody has changed it since."""
     own: list[JsonObject] = spec["own"]
-    found = (each for each in own if each["id"] == row["id"] and is_same_plan(each, row))
-    return next(found, None)
+    return next((each for each in own if schedule_notes.is_of(each, row)), None)
+
+
+def _note(spec: JsonObject, row: JsonObject, *, is_new: bool) -> JsonObject | None:
+    """Return what is noted of a schedule; `is_new` is True if it was not there before the step."""
+    wanted = next(iter(_for(row, _wanted(spec))), None)
+    is_own = _own(spec, row) is not None or (is_new and wanted is not None)
+    return schedule_notes.note_of(row, wanted, is_own=is_own)
 
 
 def _wanted(spec: JsonObject) -> list[Schedule]:

@@ -19,6 +19,7 @@ from shared.steps import schedules
 from shared.steps.details import Details
 from shared.steps.kind import Call, Snapshot
 from shared.steps.removed_parts import RemovedPartsKind
+from shared.steps.schedule_notes import is_of
 from shared.steps.schedules import body_of
 
 
@@ -45,7 +46,7 @@ class RemovedSchedulesKind(RemovedPartsKind):
             noted, each = own.get(row["id"], ({}, candidates[0]))
             if "configuration" in row:
                 more = {"type": each["type"], "name": each["key"], "identity": each["identity"]}
-                yield {**row, **more}, bool(noted) and is_same_plan(noted, row)
+                yield {**row, **more}, bool(noted) and is_of(noted, row)
 
     def details(self, spec: JsonObject, found: Snapshot) -> Details:
         rows = found.image["schedules"]

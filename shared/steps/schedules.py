@@ -19,7 +19,7 @@ from typing import Any
 from shared.domain.errors import FabricAuthError, FabricNotFoundError, FabricRefusedError, FabricTransientError
 from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.ports import Fabric
-from shared.repository.schedules import PART, is_same, is_same_data, is_same_plan
+from shared.repository.schedules import GENERAL_JOB, PART, is_same, is_same_data, is_same_plan, may_be_of
 from shared.steps.kind import Call
 
 log = logging.getLogger(__name__)
@@ -81,19 +81,51 @@ def switched(
 
 def in_definition(definition: JsonObject) -> list[JsonObject]:
     """Return the schedules that a definition contains; an empty list if it has none that can be read."""
+    return _entries(definition) or []
+
+
+def _entries(definition: JsonObject) -> list[JsonObject] | None:
+    """Return the schedules that a definition contains; None if its part cannot be read: Fabric says what is wrong."""
     found: list[JsonObject] = []
     for part in as_list(definition.get("parts")) or []:
         if part["path"] == PART:
-            found += [as_object(row) or {} for row in _rows(part)]
+            rows = _rows(part)
+            if rows is None:
+                return None
+            found += [as_object(row) or {} for row in rows]
     return found
 
 
-def _rows(part: JsonObject) -> list[Any]:
+def _rows(part: JsonObject) -> list[Any] | None:
     try:
         text = base64.b64decode(part["payload"]) if part.get("payload") is not None else part["text"]
-        return as_list(json.loads(text)["schedules"]) or []
+        return as_list(json.loads(text)["schedules"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        return []  # Fabric reports what is wrong with it
+        return None
+
+
+def is_as_asked(wanted: JsonObject, present: JsonObject, item_type: str) -> bool | None:
+    """Return True if a definition that Fabric returned has the schedules of the wanted one; None if either part cannot
+    be read.
+
+    Fabric may write them in another order and way (members, times, null). What it adds to the data of a schedule counts
+    as a difference, because nothing tells it from what the manifest does not ask for any more.
+    """
+    asked, shown = _entries(wanted), _entries(present)
+    if asked is None or shown is None:
+        return None
+    _, missing, others = _paired(asked, shown, lambda one, row: _is_entry_of(one, row, item_type))
+    return not missing and not others
+
+
+def _is_entry_of(asked: JsonObject, shown: JsonObject, item_type: str) -> bool:
+    own = JOBS.get(item_type, "").casefold()
+    jobs = [str(each.get("jobType") or own).casefold() for each in (asked, shown)]
+    plans = [as_object(each.get("configuration")) or {} for each in (asked, shown)]
+    data = [as_object(each.get("executionData")) for each in (asked, shown)]
+    is_same_job = jobs[0] == jobs[1] or set(jobs) <= {own, GENERAL_JOB}
+    is_same_state = asked.get("enabled") == shown.get("enabled")
+    return is_same_job and is_same_state and is_same(plans[1], plans[0]) and is_same_data(data[1], data[0])
 
 
 def captured(fabric: Fabric, workspace_id: str, item_id: str, item_type: str, wanted: JsonObject) -> JsonObject:
@@ -169,14 +201,20 @@ def _found_again(
     new = [row for row in present if row["id"] not in ids and "configuration" in row]
     new.sort(key=lambda row: (not row.get("enabled"), row["id"]))
     gone = [row for row in old if row["id"] not in {each["id"] for each in present}]
-    pairs, missing, others = _paired(gone, new, _is_like)
-    spare = [row for row in others if row.get("enabled") is False and any(_is_like(each, row) for each in gone)]
-    return pairs, missing, spare
+    alike, missing, others = _paired(gone, new, _is_like)
+    made, missing, others = _paired(missing, others, _may_be_made_from)
+    spare = [row for row in others if row.get("enabled") is False and any(_may_be_made_from(e, row) for e in gone)]
+    return [*alike, *made], missing, spare
 
 
 def _is_like(old: JsonObject, row: JsonObject) -> bool:
     """Return True if two schedules that Fabric has shown start their jobs at the same times and with the same data."""
     return is_same_plan(old, row) and is_same_data(old.get("executionData"), row.get("executionData"))
+
+
+def _may_be_made_from(old: JsonObject, row: JsonObject) -> bool:
+    """Return True if a schedule may have been made in place of another one. Fabric may add to the data that is sent."""
+    return is_same_plan(old, row) and may_be_of(row.get("executionData"), old.get("executionData"))
 
 
 def _is_made_from(sent: JsonObject, row: JsonObject) -> bool:

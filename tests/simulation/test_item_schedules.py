@@ -97,3 +97,18 @@ def test_schedules_that_fabric_does_not_show_do_not_stop_an_update(trial: Trial)
     trial.change()
     assert trial.deploy(trial.step(), FAILS) is DeploymentState.COMPENSATED
     assert schedules(trial) == [(False, ["04:00"])]
+
+
+def test_data_of_the_schedules_of_an_item_is_kept_and_restored(trial: Trial) -> None:
+    """It reaches the schedule that Fabric makes of the part, and a rollback leaves that of the release before."""
+    step = Trial("DataPipeline", "item", trial.folder / "as item")
+    [file] = (step.folder / "repository").rglob("*.DataPipeline/.schedules")
+    content = json.loads(file.read_text())
+    for fails, data, expected in ((False, 1, 1), (True, 2, 1), (False, 2, 2)):
+        content["schedules"][0]["executionData"] = {"parameters": {"day": data}}
+        file.write_text(json.dumps(content))
+        end = step.deploy(step.step(), *([FAILS] if fails else []))
+        assert end is (DeploymentState.COMPENSATED if fails else DeploymentState.SUCCEEDED)
+        assert step.item is not None
+        [schedule] = step.item.part(Schedules).by_id.values()
+        assert schedule.shown["executionData"] == {"parameters": {"day": expected}}

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from local.fabric_simulator.schedules import Schedule, Schedules
+from local.fabric_simulator.schedules import MAX_SCHEDULES, Schedule, Schedules
 from local.fabric_simulator.store import Item
+from shared.domain.flags import FeatureFlags
+from shared.domain.policy import EnginePolicy
 from shared.domain.states import DeploymentState
 from shared.saga.command.verbs import Verb
 from tests.simulation import repositories
@@ -116,6 +118,66 @@ def test_data_of_a_schedule_that_alone_changed_is_set_and_restored() -> None:
     calls = len(world.model.calls)
     world.submit(manifest(content(world, "{}", {"06:00": True}, two)), "f")
     assert world.run("f") == [DeploymentState.SUCCEEDED]
+    assert changes(world, calls) == []
+
+
+def test_what_fabric_adds_to_data_is_not_a_change() -> None:
+    """It was shown after the deployment, so it is known. What a person adds later is replaced, and so is a member that
+    the file has no more. A rollback restores the data, whatever was added to what it replaces."""
+    world = World(3)
+    world.model.update_settings({"schedule_data_added": {"timeout": 60, "compute": {"name": "default"}}})
+    added = {"timeout": 60, "compute": {"name": "default"}}
+    two: dict[str, Any] = {"parameters": {"day": 1}, "retry": 1.0}
+    world.submit(manifest(content(world, "{}", {"06:00": True}, two)))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    add_by_hand(world, "03:00")
+    assert data_of(world) == {"06:00": {**added, **two}, "03:00": None}
+    for deployment in ("e", "f"):
+        calls = len(world.model.calls)
+        world.submit(
+            manifest(content(world, "{}", {"06:00": True}, {"retry": 1, "parameters": {"day": 1}})), deployment
+        )
+        assert world.run(deployment) == [DeploymentState.SUCCEEDED]
+        assert changes(world, calls) == []
+    [own] = [each for each in pipeline(world).part(Schedules).by_id.values() if each.shown.get("executionData")]
+    own.shown["executionData"] = {**added, **two, "priority": "high"}
+    one = {"parameters": {"day": 1}}
+    for deployment, wanted, fails in (("g", two, False), ("h", one, True), ("i", one, False)):
+        before = data_of(world)
+        world.submit(manifest(content(world, "{}", {"06:00": True}, wanted), *([BALL] if fails else [])), deployment)
+        world.run(deployment)
+        assert data_of(world) == before if fails else {"06:00": {**added, **wanted}, "03:00": None}
+    assert times(world) == {"06:00": True, "03:00": True}
+
+
+@pytest.mark.parametrize("has_data", [False, True])
+def test_schedules_that_are_made_again_with_more_data_are_found_again(has_data: bool) -> None:
+    """Fabric deletes them with the definition and adds to the data when they are made again; no second one is made,
+    also of a person's."""
+    world = World(3)
+    data = {"parameters": {"day": 1}} if has_data else None
+    world.submit(manifest(content(world, "{}", {"06:00": True}, data)))
+    world.run()
+    add_by_hand(world, "03:00")
+    for each in pipeline(world).part(Schedules).by_id.values():
+        each.shown |= {"executionData": data} if data else {}
+    world.model.update_settings({"schedules_need_their_part": True, "schedule_data_added": {"timeout": 60}})
+    for deployment, text, fails in (("e", "[]", False), ("f", "[1]", True), ("g", "[2]", False)):
+        world.submit(manifest(content(world, text, {"06:00": True}, data), *([BALL] if fails else [])), deployment)
+        assert world.run(deployment) == [DeploymentState.COMPENSATED if fails else DeploymentState.SUCCEEDED]
+        assert times(world) == {"06:00": True, "03:00": True}
+
+
+def test_item_with_as_many_schedules_as_fabric_allows_is_deployed() -> None:
+    """What is noted of them fits into the outputs of a step."""
+    world = World(3)
+    world.model.update_settings({"schedule_data_added": {"timeout": 60}})
+    wanted = {f"{hour:02}:30": True for hour in range(MAX_SCHEDULES)}
+    for deployment in ("d", "e"):
+        calls = len(world.model.calls)
+        world.submit(manifest(content(world, "{}", wanted, {"parameters": {"day": 1}})), deployment)
+        assert world.run(deployment) == [DeploymentState.SUCCEEDED]
+        assert times(world) == wanted
     assert changes(world, calls) == []
 
 
@@ -290,6 +352,30 @@ def test_schedule_that_a_rollback_made_again_stays_the_deployments(
     for deployment in () if fails else ("f",):
         world.ask(Verb.RETIRE, deployment)
         assert world.run(deployment) == [DeploymentState.COMPENSATED]
+    assert times(world) == {"06:00": True, "03:00": True}
+    for deployment, expected in (("g", {"06:00": False, "03:00": True}), ("h", {"03:00": True})):
+        world.submit(manifest(content(world, "{}", without)), deployment)
+        assert world.run(deployment) == [DeploymentState.SUCCEEDED]
+        assert times(world) == expected
+
+
+@pytest.mark.parametrize("rolls_back_later", [False, True])
+@pytest.mark.parametrize("without", [{}, None], ids=["an empty file", "no file"])
+def test_schedule_that_a_failed_deployment_made_again_and_left_is_the_deployments(
+    without: dict[str, bool] | None, rolls_back_later: bool
+) -> None:
+    """With rollback off, it has another id than the one that was noted. It is switched off and deleted when the file
+    does not list it any more, also after a rollback on request has made it again; a person's is not."""
+    world = World(3, EnginePolicy().under(FeatureFlags(rollback=False)))
+    world.model.update_settings({"schedules_need_their_part": True})
+    world.submit(manifest(content(world, "{}", {"06:00": True})))
+    world.run()
+    add_by_hand(world, "03:00")
+    world.submit(manifest(content(world, "[]", {"06:00": True}), BALL), "e")
+    assert world.run("e") == [DeploymentState.FAILED]
+    if rolls_back_later:
+        world.ask(Verb.COMPENSATE, "e")
+        assert world.run("e") == [DeploymentState.COMPENSATED]
     assert times(world) == {"06:00": True, "03:00": True}
     for deployment, expected in (("g", {"06:00": False, "03:00": True}), ("h", {"03:00": True})):
         world.submit(manifest(content(world, "{}", without)), deployment)

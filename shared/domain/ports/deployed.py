@@ -23,7 +23,7 @@ class DeployedItem:
     `identity` is its logical id in the repository, or type and name if it has none. `sent` is a digest of what its
     definition was made of; empty for an item without a definition. For a shortcut, `item_id` is that of its lakehouse,
     `name` has its path, and `sent` is its destination as JSON; for schedules,
-    `sent` has those that deployments created. `is_own` is True if a deployment created the item.
+    `sent` has digests of those that deployments created. `is_own` is True if a deployment created the item.
     `seen` is a digest of the definition as Fabric showed it then, in its own form; None if it was not read back.
     `source` is the target and the step of the manifest. `previous` is what was noted before that deployment.
     """

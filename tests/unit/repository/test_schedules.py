@@ -17,6 +17,8 @@ from shared.repository.schedules import has_data, is_same_data, is_same_plan, sc
         ({"since": "2026-01-01T00:00:00Z"}, {"since": "2026-01-01T02:00:00.000+02:00"}, True),
         ({"since": "2026-01-01T00:00:00.5Z"}, {"since": "2026-01-01T00:00:00.7Z"}, False),
         ({"since": "2026-02-30T00:00:00Z"}, {"since": "2026-02-30T00:00:00"}, False),
+        ({"retry": 1.0, "on": True}, {"on": True, "retry": 1}, True),
+        ({"on": True}, {"on": 1}, False),
         ({}, None, True),
     ],
 )

@@ -146,3 +146,24 @@ def test_schedule_whose_plan_is_not_shown_is_left_alone(configuration: Any) -> N
     assert schedules.switched("w", "i", "DataPipeline", before[:1], is_on=False) == []
     assert calls(before, [], [shown("b", FIVE)]) == []
     assert calls(before, [sent(FOUR)], [shown("a", FOUR), shown("b", FIVE)]) == []
+
+
+def test_part_that_fabric_writes_in_another_way_has_the_schedules_that_were_asked() -> None:
+    """The order of entries and members, null, times, and the name of the job do not matter; what is on does, and so
+    does data that the manifest does not ask for any more."""
+    data = {"parameters": {"day": 1}, "since": "2026-01-01T00:00:00Z"}
+    wanted = part({**sent(FOUR), "executionData": data}, sent(FIVE, enabled=False))
+    other = {"since": "2026-01-01T01:00:00+01:00", "none": None, "parameters": {"day": 1.0}}
+    four = {"executionData": other, "configuration": {**FOUR, "startDateTime": "2026-01-01T00:00:00.000Z"}}
+    four |= {"enabled": True, "jobType": "Pipeline"}
+    five: dict[str, Any] = {**sent(FIVE, enabled=False), "executionData": None}
+    assert schedules.is_as_asked(wanted, part(five, four), "DataPipeline")
+    for present in (
+        part(four),
+        part(five, four, five),
+        part({**five, "enabled": True}, four),
+        part(five, {**four, "executionData": {**other, "more": 1}}),
+        part(five, {**four, "jobType": "RunNotebook"}),
+    ):
+        assert schedules.is_as_asked(wanted, present, "DataPipeline") is False
+    assert schedules.is_as_asked(wanted, {"parts": [{"path": ".schedules", "text": "{"}]}, "DataPipeline") is None

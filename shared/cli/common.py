@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,23 +54,30 @@ def read_manifest(options: argparse.Namespace, output: Output) -> tuple[str, Pat
     Raises InvalidInputError.
     """
     if not options.fabric_cicd:
-        if options.environment:
-            raise _wrong("--environment", "is used only with --fabric-cicd; write `environment` into the manifest")
-        if options.config_override is not None:
-            raise _wrong(
-                fabric_cicd.OVERRIDE, "is used only with --fabric-cicd; inputs of a manifest are set with --set"
-            )
-        if options.manifest is None:
-            raise _wrong("MANIFEST", "is missing: give a file, - for standard input, or --fabric-cicd CONFIG")
+        problems = list(_wrong_without_config(options))
+        if problems:
+            raise InvalidInputError(problems)
         return pack.read_text(options.manifest)
     if options.manifest is not None:
         raise _wrong("--fabric-cicd", "cannot be combined with a manifest; give one of the two")
-    made = fabric_cicd.manifest_of(options.fabric_cicd, options.environment, options.config_override)
+    made = fabric_cicd.manifest_of(options.fabric_cicd, options.environment, options.config_override, options.root)
     for warning in made.warnings:
         _warn(output, warning)
-    options.root = options.root or str(made.root)
+    options.root, options.places = options.root or str(made.root), made.places
     options.manifest = options.fabric_cicd
     return canonical(made.manifest), made.folder
+
+
+def _wrong_without_config(options: argparse.Namespace) -> Iterator[Problem]:
+    """Yield what is wrong with the options of a command that gets a manifest."""
+    if options.environment:
+        what = "is used only with --fabric-cicd; write `environment` into the manifest"
+        yield Problem("--environment", what)
+    if options.config_override is not None:
+        what = "is used only with --fabric-cicd; inputs of a manifest are set with --set"
+        yield Problem(fabric_cicd.OVERRIDE, what)
+    if options.manifest is None:
+        yield Problem("MANIFEST", "is missing: give a file, - for standard input, or --fabric-cicd CONFIG")
 
 
 def _wrong(path: str, message: str) -> InvalidInputError:
@@ -98,7 +105,11 @@ def packed(
     def warn(warning: Problem) -> None:
         _warn(output, warning)
 
-    return pack.packed(manifest, folder, pack.real_root(options.root, folder), report, stored, warn)
+    root, places = pack.real_root(options.root, folder), getattr(options, "places", {})
+    try:
+        return pack.packed(manifest, folder, root, report, stored, warn)
+    except InvalidInputError as error:
+        raise InvalidInputError(fabric_cicd.relocated(error.problems, places)) from None
 
 
 def complete(argument: argparse.Action, how: Mapping[str, Any]) -> None:

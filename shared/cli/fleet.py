@@ -81,7 +81,9 @@ def submit(options: argparse.Namespace, output: Output, new_id: Callable[[Any], 
     if not is_deployment_id(base) or len(base) > _MAX_BASE:
         raise InvalidInputError([Problem("--id", f"{ID_RULE}; with --matrix, {_MAX_BASE} at most")])
     stored = StoredFiles()
-    ready = _checked(options, output, manifest, folder, read_rows(options.matrix, base), base, stored)
+    problems = Problems()
+    rows = read_rows(options.matrix, base, problems)
+    ready = _checked(options, output, manifest, folder, rows, base, stored, problems)
     output.event("submitting", f"{len(ready)} deployments, label {LABEL}={base}", matrix=base, count=len(ready))
     storage = connect(options)
     if stored.files:
@@ -131,12 +133,12 @@ def _checked(
     rows: Sequence[Row],
     base: str,
     stored: StoredFiles,
+    problems: Problems,
 ) -> list[Ready]:
-    """Return the packed manifest of each row. Raises InvalidInputError with the problems of all rows; then nothing is
-    sent."""
+    """Return the packed manifest of each row. Raises InvalidInputError with the problems of all rows, beside those that
+    their file has; then nothing is sent."""
     own = {**labels(options), LABEL: base}
     ready: list[Ready] = []
-    problems = Problems()
     once = _Once(output)
     for row in rows:
         of_row = argparse.Namespace(**{**vars(options), "set_values": [*options.set_values, *row.values.items()]})

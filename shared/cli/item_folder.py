@@ -68,9 +68,10 @@ def packed_item(spec: JsonObject, folder: Path, root: Path, path: str) -> tuple[
     # The file is not a template: text in it that looks like a reference is not one.
     metadata = template_of(_metadata(contents[PLATFORM], name, path))
     item_type = metadata["type"]
+    problems = Problems()
     if spec.get("type") not in (None, item_type):
-        raise _problem(path, f"{shown(name)} contains a {item_type}, but `type` is {spec['type']}")
-    _check_parts(contents, item_type, name)
+        problems.append(Problem(path, f"{shown(name)} contains a {item_type}, but `type` is {spec['type']}"))
+    _check_parts(contents, item_type, name, problems)
     text = {key: value for key, value in spec.items() if value is not None and key not in ("folder", "format")}
     left_out, reason = listing.left_out, "not parts of an item"
     parts = [_part(each, content) for each, content in contents.items() if each != PLATFORM]
@@ -81,20 +82,20 @@ def packed_item(spec: JsonObject, folder: Path, root: Path, path: str) -> tuple[
     if parts:
         packed["definition"] = _definition(item_type, [*parts, _part(PLATFORM, contents[PLATFORM])], spec.get("format"))
     elif spec.get("format") is not None:
-        raise _problem(path, f"{shown(name)} contains a {item_type} without a definition; remove `format`")
+        what = f"{shown(name)} contains a {item_type} without a definition; remove `format`"
+        problems.append(Problem(path, what))
     elif metadata.get("creationPayload") is not None:
         packed.setdefault("creationPayload", metadata["creationPayload"])
+    if problems:
+        raise InvalidInputError(problems)
     return packed, LeftOut(path, name, tuple(left_out), reason) if left_out else None
 
 
-def _check_parts(contents: dict[str, bytes], item_type: str, name: str) -> None:
-    """Raise InvalidInputError with what Fabric would refuse in the parts whose rules are known."""
-    problems = Problems()
+def _check_parts(contents: dict[str, bytes], item_type: str, name: str, problems: Problems) -> None:
+    """Note what Fabric would refuse in the parts whose rules are known."""
     for path, content in contents.items():
         if part_checks.is_checked(item_type, path):
             part_checks.check(item_type, path, content, f"{name}/{path}", problems)
-    if problems:
-        raise InvalidInputError(problems)
 
 
 def _is_leftover(name: str) -> bool:
@@ -136,12 +137,15 @@ def _metadata(content: bytes, name: str, path: str) -> JsonObject:
     except (ValueError, RecursionError):
         raise _problem(path, f"{place} it is not JSON") from None
     metadata = as_object((as_object(top) or {}).get("metadata")) or {}
+    problems = Problems()
     for key in ("type", "displayName"):
         if not isinstance(metadata.get(key), str) or not metadata[key].strip():
             what = "is missing" if metadata.get(key) is None else "is not a string with text"
-            raise _problem(path, f"{place} metadata.{key} {what}")
+            problems.append(Problem(path, f"{place} metadata.{key} {what}"))
     if not isinstance(metadata.get("description"), str | None):
-        raise _problem(path, f"{place} metadata.description is not a string")
+        problems.append(Problem(path, f"{place} metadata.description is not a string"))
+    if problems:
+        raise InvalidInputError(problems)
     return metadata
 
 

@@ -26,11 +26,12 @@ class Row:
     values: dict[str, str]
 
 
-def read_rows(file: str, base: str) -> list[Row]:
-    """Return the rows of a file; an empty cell gives no value, so the input's default counts.
+def read_rows(file: str, base: str, problems: Problems) -> list[Row]:
+    """Return the rows of a file whose values can be used; an empty cell gives no value, so the input's default counts.
+    What is wrong with others, with an id and with the file is appended to the problems.
 
     Columns are separated as in the first row, by commas, semicolons (as Excel writes in many countries) or tabs. Raises
-    InvalidInputError with all problems.
+    InvalidInputError if there are no rows that can be read.
     """
     text, _ = pack.read_text(file)
     where = clean(file)
@@ -40,7 +41,8 @@ def read_rows(file: str, base: str) -> list[Row]:
         raise InvalidInputError([Problem(where, what)])
     [(line, header), *rest] = lines
     names = [trimmed(name) for name in header]
-    problems = Problems(Problem(f"{where}:{line}", message) for message in _wrong_names(names))
+    wrong_names = [Problem(f"{where}:{line}", message) for message in _wrong_names(names)]
+    problems += wrong_names
     found: list[Row] = []
     seen: dict[str, str] = {}
     for number, (line, cells) in enumerate(rest, start=1):
@@ -60,11 +62,10 @@ def read_rows(file: str, base: str) -> list[Row]:
             problems.append(Problem(place, f"its {ID} '{own[:64]}' is that of {seen[own.casefold()]} too"))
         seen.setdefault(own.casefold(), place)
         found.append(Row(place, f"{base}-{own}", values))
-    if len(found) > MAX_ROWS or not found:
-        problems.append(Problem(where, f"has {len(found)} rows with values; from 1 to {MAX_ROWS} are accepted"))
-    if problems:
-        raise InvalidInputError(problems)
-    return found
+    count = len(found)
+    if count > MAX_ROWS or (not found and not problems):
+        problems.append(Problem(where, f"has {count} rows with values; from 1 to {MAX_ROWS} are accepted"))
+    return [] if wrong_names or count > MAX_ROWS else found
 
 
 def _lines(text: str, where: str) -> Iterator[tuple[int, list[str]]]:

@@ -84,13 +84,18 @@ def body(manifest: Any, wanted: str | None) -> tuple[Any, str | None]:
 
     Raises InvalidInputError.
     """
+    found, declared = without_id(manifest)
+    if wanted is None and found is not manifest and not is_deployment_id(declared):
+        raise _problem("$.id", ID_RULE)
+    return found, wanted or declared
+
+
+def without_id(manifest: Any) -> tuple[Any, Any]:
+    """Return the manifest without its own `id`, and that id, whatever it is."""
     top = as_object(manifest)
     if top is None or "id" not in top:
-        return manifest, wanted
-    declared = top["id"]
-    if wanted is None and not is_deployment_id(declared):
-        raise _problem("$.id", ID_RULE)
-    return {k: v for k, v in top.items() if k != "id"}, wanted or declared
+        return manifest, None
+    return {k: v for k, v in top.items() if k != "id"}, top["id"]
 
 
 def packed(

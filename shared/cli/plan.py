@@ -21,7 +21,7 @@ from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
 from shared.cli.stored import StoredFiles
 from shared.cli.values import add_values, with_inputs
-from shared.domain.errors import StorageAuthError, StorageUnavailableError
+from shared.domain.errors import InvalidInputError, Problems, StorageAuthError, StorageUnavailableError
 from shared.domain.json import JsonObject
 from shared.domain.manifest import compile_manifest
 from shared.domain.names import normal_target
@@ -78,23 +78,31 @@ def add_commands(add: Add) -> None:
     )
 
 
-def whole(options: argparse.Namespace, output: Output, stored: StoredFiles | None = None) -> Any:
-    """Return the manifest with the files that it names packed in. Raises InvalidInputError."""
+def checked(options: argparse.Namespace, output: Output, stored: StoredFiles | None = None) -> tuple[Any, StepGraph]:
+    """Return the manifest with the files that it names packed in, and its step graph. Raises InvalidInputError with all
+    problems."""
     text, folder = read_manifest(options, output)
-    body, _ = pack.body(parse(text), None)
-    return packed(options, output, with_inputs(options, body), folder, stored)
-
-
-def compiled(options: argparse.Namespace, output: Output) -> StepGraph:
-    """Return the step graph of the manifest. Raises InvalidInputError."""
-    return compile_manifest(whole(options, output), KINDS)
+    manifest = parse(text)
+    problems = Problems()
+    try:
+        pack.body(manifest, None)
+    except InvalidInputError as error:
+        problems += error.problems
+    try:
+        body, _ = pack.without_id(manifest)
+        whole = packed(options, output, with_inputs(options, body), folder, stored)
+        graph = compile_manifest(whole, KINDS)
+    except InvalidInputError as error:
+        raise InvalidInputError([*problems, *error.problems]) from None
+    if problems:
+        raise InvalidInputError(problems)
+    return whole, graph
 
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Run the command and return its exit code."""
     stored = StoredFiles()
-    manifest = whole(options, output, stored)
-    plan = compile_manifest(manifest, KINDS)
+    manifest, plan = checked(options, output, stored)
     loaded = settings.load()
     if api := remote(options):
         stored.send(api.blobs)

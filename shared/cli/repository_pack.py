@@ -2,33 +2,27 @@
 
 import base64
 import hashlib
-import posixpath
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from shared.cli import repository_checks, repository_shortcuts
+from shared.cli import repository_read
 from shared.cli.stored import StoredFiles
 from shared.domain.errors import InvalidInputError, Problem, Problems
-from shared.domain.json import JsonObject, as_list, canonical
+from shared.domain.json import JsonObject, canonical
 from shared.domain.ports.deployed import identity_of
 from shared.domain.references import template_of
-from shared.domain.text import utf8
-from shared.repository import compile, files, order, parameters, scan
+from shared.repository import order, scan
 from shared.repository.compile import Analysis
-from shared.repository.files import RefusedError, shown
-from shared.repository.item_types import ITEM_TYPES, SHORTCUTS, definition_format, is_shell
+from shared.repository.item_types import SHORTCUTS, definition_format, is_shell
 from shared.repository.model import Item, Part, Repository
 from shared.repository.model_json import to_json
-from shared.repository.parameter_model import NO_ENVIRONMENT, Parameters
+from shared.repository.parameter_model import Parameters
 from shared.repository.schedules import PART as SCHEDULES
-from shared.repository.selection import Selection, folders_of, selected
-from shared.settings import caller_variables
+from shared.repository.selection import folders_of
 from shared.steps.item_actions import DEFAULT_VALUE_SET, ValueSetKind
 from shared.steps.schedules import JOBS
 
-NO_PARAMETERS = "none"
 _PACKED = frozenset({"path", "folders", "items", "order", "source", "others"})
 """The fields that packing sets."""
 _READ = (
@@ -40,9 +34,6 @@ _INLINE_BYTES = 8 * 1024
 """Bytes of an item's files that its template contains, together."""
 _BUNDLE_BYTES = 64 * 1024
 """Bytes of the templates that are stored together: the app parses all of them for each item that it sends."""
-_MAX_PARAMETERS = 4 * 1024 * 1024
-_SIMILAR = frozenset({"parameter.yml", "parameter.yaml", "parameters.yml", "parameters.yaml"})
-"""Names in lower case that people give to the file of parameters."""
 
 
 @dataclass(frozen=True)
@@ -69,30 +60,14 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
 
 
 def _packed(spec: JsonObject, folder: Path, root: Path, path: str, stored: StoredFiles) -> Packed:
-    name = str(spec["path"])
-    try:
-        real = files.within(folder / name, root, shown(name), "; name a folder above both with --root")
-        if not files.is_folder(real, shown(name)):
-            raise RefusedError(f"{shown(name)} is not a folder")
-    except RefusedError as error:
-        raise InvalidInputError([Problem(path, str(error))]) from None
     problems = Problems()
-    repository = scan.scan(real, name, problems)
-    loaded = _parameters(spec, folder, root, repository, problems)
-    chosen = _chosen(repository, spec, path, problems)
-    if not chosen:
-        raise InvalidInputError(problems)
-    # Each check works with what the one before could use, so that all problems are reported at once.
-    read = scan.reader(real, name)
-    analysis = compile.analysed(repository, loaded, read, problems, name=name, chosen=chosen.keys())
-    ordered = order.ordered(chosen.values(), analysis.edges, problems)
-    exclude = _pattern(spec, "excludeShortcuts", path.rpartition(".")[0], problems)
-    linked = repository_shortcuts.Packing(analysis, read, name, exclude)
-    doubtful = tuple(repository_checks.warnings(chosen.values(), analysis, read, name, problems))
-    listed = linked.packed(chosen.values(), ordered, problems) if spec.get("shortcuts") is not False else {}
-    if problems:
-        raise InvalidInputError(dict.fromkeys(problems))  # two checks may report that a part cannot be rendered
-    entries = _Entries(real, name, analysis, stored, str(spec.get("environment") or ""), listed, loaded)
+    found = repository_read.read(spec, folder, root, path, problems)
+    checked = repository_read.checked(found, spec, path, problems) if found is not None else None
+    if found is None or checked is None or problems:
+        raise InvalidInputError(repository_read.once(problems))
+    repository, loaded, chosen = found.repository, found.loaded, checked.chosen
+    name, environment = str(spec["path"]), str(spec.get("environment") or "")
+    entries = _Entries(found.real, name, checked.analysis, stored, environment, checked.shortcuts, loaded)
     folders = list(folders_of(list(chosen.values())))
     steps = [
         {
@@ -100,7 +75,7 @@ def _packed(spec: JsonObject, folder: Path, root: Path, path: str, stored: Store
             "phase": step.node.phase.value,
             "needs": [f"{need.node.item}#{need.node.phase.value}" for need in step.needs],
         }
-        for step in ordered.steps
+        for step in checked.ordered.steps
         if step.node.phase is not order.Phase.SHORTCUTS
     ]
     packed: JsonObject = {
@@ -119,7 +94,12 @@ def _packed(spec: JsonObject, folder: Path, root: Path, path: str, stored: Store
     return Packed(
         packed,
         repository.left_out,
-        (*analysis.warnings, *_unbound(loaded, repository), *doubtful, *_stored_variables(loaded, path)),
+        (
+            *checked.analysis.warnings,
+            *_unbound(loaded, repository),
+            *checked.doubtful,
+            *_stored_variables(loaded, path),
+        ),
     )
 
 
@@ -136,95 +116,6 @@ def _stored_variables(loaded: Parameters, path: str) -> list[Problem]:
     names = ", ".join(loaded.environment_variables)
     what = "are replaced in parameter.yml and stored with the deployment; a secret does not belong there"
     return [Problem(path, f"the values of the environment variables {names} {what}")] if names else []
-
-
-def _parameters(spec: JsonObject, folder: Path, root: Path, repository: Repository, problems: Problems) -> Parameters:
-    """Return the parameters of the environment; those of an empty file if the file is missing.
-
-    The file is named relative to the repository, and may be anywhere below `root`, as beside a configuration of
-    fabric-cicd. Messages name it relative to the manifest.
-    """
-    wanted = spec.get("parameters") or parameters.PARAMETER_FILE
-    if wanted == NO_PARAMETERS:
-        return Parameters()
-    file = posixpath.normpath(posixpath.join(str(spec["path"]), str(wanted)))
-
-    def read(name: str) -> str | None:
-        try:
-            if not files.exists(folder / name, shown(name)):
-                return None
-            at = files.within(folder / name, root, shown(name), "; name a folder above both with --root")
-            return utf8(files.read(at, root, shown(name), _MAX_PARAMETERS))
-        except RefusedError as error:
-            problems.append(Problem(name, f"cannot be read: {error}"))
-        except InvalidInputError as error:
-            problems.append(Problem(name, error.problems[0].message))
-        return None
-
-    environment = str(spec.get("environment") or NO_ENVIRONMENT)
-    variables = caller_variables() if spec.get("environmentVariables") is True else None
-    loaded = parameters.load(read, file, environment, variables, problems)
-    if loaded is not None or problems:
-        return loaded or Parameters()
-    if spec.get("parameters"):
-        problems.append(Problem(file, "does not exist; correct `parameters`, or write `none`"))
-    has_value_sets = any(item.type == ValueSetKind.type for item in repository.items)
-    used = environment == NO_ENVIRONMENT or has_value_sets
-    return Parameters(warnings=tuple(_without_parameters(file, folder, "" if used else environment)))
-
-
-def _without_parameters(file: str, folder: Path, environment: str) -> Iterator[Problem]:
-    """Warn of a missing file of parameters if there is one with a similar name, or an environment that is named in
-    vain."""
-    at = folder / posixpath.dirname(file)
-    try:
-        similar = [each.name for each in at.iterdir() if each.name.casefold() in _SIMILAR]
-    except OSError:
-        similar = []
-    if similar:
-        what = f"does not exist, and {shown(min(similar))} is not read; rename that, or name it with `parameters`"
-        yield Problem(file, what)
-    elif environment:
-        yield Problem(file, f"does not exist, so nothing is replaced for {environment}")
-
-
-def _chosen(repository: Repository, spec: JsonObject, path: str, problems: Problems) -> dict[str, Item]:
-    """Return the items to deploy by key: all of known types, or those that the filters leave."""
-    place = path.rpartition(".")[0]
-    types, include = _texts(spec, "itemTypes"), _texts(spec, "include")
-    for i, each in enumerate(types or ()):
-        if each not in ITEM_TYPES:
-            problems.append(Problem(f"{place}.itemTypes[{i}]", f"'{each[:64]}' is not a type that is deployed"))
-    keys = {f"{item.display_name}.{item.type}".casefold() for item in repository.items}
-    for i, each in enumerate(include or ()):
-        if each.casefold() not in keys and not repository.unusable:
-            problems.append(Problem(f"{place}.include[{i}]", f"there is no item '{each[:100]}' in the folder"))
-    patterns = {name: _pattern(spec, name, place, problems) for name in ("exclude", "excludeFolders")}
-    selection = Selection(
-        types, patterns["exclude"], patterns["excludeFolders"], _texts(spec, "includeFolders"), include
-    )
-    found, _ = selected(repository, selection)
-    if not found and not problems:
-        problems.append(Problem(path, "has no item that is deployed; is it the folder that contains the items?"))
-    return found
-
-
-def _texts(spec: JsonObject, name: str) -> tuple[str, ...] | None:
-    """Return the texts of a list, or None; the manifest's check reports anything else."""
-    found = as_list(spec.get(name))
-    return None if found is None else tuple(each for each in found if isinstance(each, str))
-
-
-def _pattern(spec: JsonObject, name: str, place: str, problems: Problems) -> str:
-    pattern = spec.get(name)
-    if not isinstance(pattern, str) or not pattern:
-        return ""
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        problems.append(Problem(f"{place}.{name}", f"is not a regular expression: {error}"))
-        return ""
-    return pattern
 
 
 class _Entries:

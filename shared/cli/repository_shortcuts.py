@@ -11,7 +11,7 @@ from shared.repository.item_types import SHORTCUTS
 from shared.repository.model import Item, Part, Ref, item_ref
 from shared.repository.order import Order, Phase
 from shared.repository.render import RenderError, render
-from shared.repository.shortcuts import Shortcut, shortcuts_in
+from shared.repository.shortcuts import Shortcut, ShortcutsError, shortcuts_in
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,12 @@ class Packing:
         try:
             rows, others = (shortcuts_in(self._text(part, salt)) for salt in ("", "other"))
             if [row.key for row in rows] != [row.key for row in others]:
-                raise ValueError("has a shortcut whose name or path comes from $items or $workspace; write it as it is")
-        except (ValueError, RenderError) as error:
-            problems.append(Problem(f"{self.name}/{part.file}" if self.name else part.file, str(error)))
+                what = "has a shortcut whose name or path comes from $items or $workspace; write it as it is"
+                raise ShortcutsError(what)
+        except (ShortcutsError, RenderError) as error:
+            place = f"{self.name}/{part.file}" if self.name else part.file
+            sentences = error.sentences if isinstance(error, ShortcutsError) else (str(error),)
+            problems += [Problem(place, sentence) for sentence in sentences]
             return None
         return _Listed(item, part, rows)
 

@@ -70,7 +70,7 @@ def add_sending(parser: argparse.ArgumentParser) -> None:
 
 
 def _validate(options: argparse.Namespace, output: Output) -> int:
-    compiled = plan.compiled(options, output)
+    _, compiled = plan.checked(options, output)
     output.event(
         "valid",
         f"{clean(compiled.name)} is valid: {len(compiled.steps)} steps on target '{clean(compiled.target)}'",

@@ -48,9 +48,18 @@ def with_inputs(options: argparse.Namespace, manifest: Any) -> Any:
     Raises InvalidInputError if a value is wrong, unknown or missing: such a manifest is never sent.
     """
     given: dict[str, Any] = {}
+    problems, valued = Problems(), manifest
     for file in options.value_files:
-        given |= _of_file(file)
-    valued = with_values(manifest, given | dict(options.set_values))
+        try:
+            given |= _of_file(file)
+        except InvalidInputError as error:
+            problems += error.problems
+    try:
+        valued = with_values(manifest, given | dict(options.set_values))
+    except InvalidInputError as error:
+        problems += error.problems
+    if problems:  # without these values, others would seem to be missing
+        raise InvalidInputError(problems)
     rendered(valued)
     return valued
 

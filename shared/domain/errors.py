@@ -108,9 +108,14 @@ def _more(count: int) -> Problem:
     return Problem("$", f"and {count:,} more", count)
 
 
+def number_of(problems: Iterable[Problem]) -> int:
+    """Return their number, with those that the last entry stands for."""
+    return sum(problem.count for problem in problems)
+
+
 def how_many(problems: Iterable[Problem]) -> str:
     """Return their number in words: '1 problem', '2 problems'."""
-    count = sum(problem.count for problem in problems)
+    count = number_of(problems)
     return f"{count} problem{'s' if count != 1 else ''}"
 
 

@@ -4,10 +4,10 @@ Source: microsoft/fabric-cicd 1.4.0, `ConfigValidator`. Each field is a value, o
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
-from shared.domain.errors import Problem, Problems
+from shared.domain.errors import Problem, Problems, number_of
 from shared.domain.fields import GUID
 from shared.repository import marked
 from shared.repository.config_override import SECTIONS, overridden
@@ -41,7 +41,9 @@ class Config:
     """A configuration for one environment. Paths are as they are written: relative to the configuration, or absolute.
 
     `workspace_id` has precedence over `workspace` (a name). `parameter` is None if no parameters apply, whatever files
-    the repository has. `warnings` name what has no effect here.
+    the repository has. `warnings` name what has no effect here. `places` has, for `section.key` of a field, the place
+    of its value and those of the entries if that is a list. `is_content_known` is False if a problem leaves open which
+    items are deployed, or with which parameters.
     """
 
     workspace_id: str
@@ -55,6 +57,8 @@ class Config:
     unpublish: Unpublish
     features: frozenset[str] = frozenset()
     warnings: tuple[Problem, ...] = field(default=())
+    places: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    is_content_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,26 +70,33 @@ class Override:
 
 
 def load(text: str, file: str, environment: str, problems: Problems, override: Override | None = None) -> Config | None:
-    """Return the configuration with the values of the override; None if there is a problem, each of which is appended
-    with its file and line."""
-    before = len(problems)
-    root = marked.load(text, file, problems, is_lenient=True)
-    if root is None:
-        return None
-    if root.members is None:
-        problems.append(Problem(root.place, f"must be a mapping with the section core, not {root.what}"))
-        return None
-    more = marked.load(override.text, override.file, problems, is_lenient=True) if override is not None else None
-    if more is not None:
-        root = overridden(root, more, environment, problems)
-    found = _Reader(root, environment, problems).config()
-    return None if len(problems) > before else found
+    """Return the configuration with the values of the override. Each problem is appended with its file and line; the
+    configuration then has what can be used all the same. None if it does not say which repository is deployed.
+    """
+    own = Problems()
+    root = marked.load(text, file, own, is_lenient=True)
+    if root is not None and root.members is None:
+        own.append(Problem(root.place, f"must be a mapping with the section core, not {root.what}"))
+        root = None
+    found = None
+    if root is not None:
+        is_certain, before = True, number_of(own)
+        if override is not None:
+            more = marked.load(override.text, override.file, own, is_lenient=True)
+            root = overridden(root, more, environment, own) if more is not None else root
+            is_certain = number_of(own) == before  # otherwise it may name another repository
+        read = _Reader(root, environment, own).config()
+        found = read if is_certain and read.repository_directory else None
+    problems += own
+    return found
 
 
 class _Reader:
     def __init__(self, root: Marked, environment: str, problems: Problems) -> None:
         self._environment, self._problems = environment, problems
         self._warnings: list[Problem] = []
+        self._places: dict[str, tuple[str, ...]] = {}
+        self._is_environment_certain = True
         self._root = root
         self._sections = {name: self._section(name) for name in ("core", "publish", "unpublish")}
 
@@ -93,11 +104,13 @@ class _Reader:
         for name, section in self._sections.items():
             self._check_keys(section, SECTIONS[name], name)
         self._check_keys(self._root, tuple(SECTIONS), "the configuration")
+        core, before = self._sections["core"], number_of(self._problems)
         workspace_id = self._text("core", "workspace_id", self._check_guid)
         workspace = self._text("core", "workspace")
-        core = self._sections["core"]
         if not any(key in (core.members or {}) for key in ("workspace_id", "workspace")):
             self._bad(core.place, "core must have workspace_id, or workspace (a name)")
+        unpublish = self._unpublish()
+        harmless = number_of(self._problems) - before  # whatever is deployed, it is the same
         directory = self._text("core", "repository_directory")
         if core.get("repository_directory") is None:
             self._bad(core.place, "core must have repository_directory")
@@ -106,7 +119,7 @@ class _Reader:
         if constants is not None:
             what = "constants belong to fabric-cicd itself and have no effect here; set the address of the app instead"
             self._warnings.append(Problem(constants.place, what))
-        return Config(
+        found = Config(
             workspace_id or "",
             workspace or "",
             directory or "",
@@ -115,13 +128,19 @@ class _Reader:
             self._place("core", "parameter"),
             self._selection(),
             self._skip("publish"),
-            Unpublish(
-                self._skip("unpublish"),
-                self._text("unpublish", "exclude_regex", self._check_regex) or "",
-                self._texts("unpublish", "items_to_include"),
-            ),
+            unpublish,
             frozenset(self._features()),
             tuple(self._warnings),
+            self._places,
+        )
+        is_content_known = self._is_environment_certain and number_of(self._problems) == harmless
+        return replace(found, is_content_known=is_content_known)
+
+    def _unpublish(self) -> Unpublish:
+        return Unpublish(
+            self._skip("unpublish"),
+            self._text("unpublish", "exclude_regex", self._check_regex) or "",
+            self._texts("unpublish", "items_to_include"),
         )
 
     def _selection(self) -> Selection:
@@ -173,11 +192,13 @@ class _Reader:
         if not field.members:
             self._bad(field.place, f"{label} maps no environment to a value")
         elif self._environment == NO_ENVIRONMENT:
+            self._is_environment_certain = False
             self._bad(field.place, f"{label} has a value for each environment, and none was named; give --environment")
         elif self._environment not in field.members:
             known = ", ".join(field.members)
             message = f"{label} has no value for {self._environment}; it has them for {known}"
             if is_required:
+                self._is_environment_certain = False
                 self._bad(field.place, message)
             else:
                 self._warnings.append(Problem(field.place, message))
@@ -192,13 +213,16 @@ class _Reader:
                 continue
             if check is not None:
                 check(value)
-            found = value.text if is_chosen else found
+            if is_chosen:
+                found, self._places[f"{section}.{key}"] = value.text, (value.place,)
         return found
 
     def _texts(self, section: str, key: str, check: Callable[[Marked], None] | None = None) -> tuple[str, ...] | None:
-        return self._list(self._sections[section].get(key), key, check)
+        return self._list(self._sections[section].get(key), key, check, section)
 
-    def _list(self, field: Marked | None, key: str, check: Callable[[Marked], None] | None) -> tuple[str, ...] | None:
+    def _list(
+        self, field: Marked | None, key: str, check: Callable[[Marked], None] | None, section: str = ""
+    ) -> tuple[str, ...] | None:
         found = None
         for value, is_chosen in self._chosen(field, key):
             if not value.rows:
@@ -209,7 +233,9 @@ class _Reader:
                     self._bad(row.place, f"{key} has an entry that is {row.what}; each entry must be a text")
                 elif check is not None:
                     check(row)
-            found = tuple(row.text or "" for row in value) if is_chosen else found
+            if is_chosen:
+                found = tuple(row.text or "" for row in value)
+                self._places[f"{section}.{key}"] = (value.place, *(row.place for row in value))
         return found
 
     def _features(self) -> tuple[str, ...]:

@@ -156,6 +156,9 @@ class _Scan:
         text = self._text(platform)
         metadata, logical_id = self._metadata(platform, text) if text is not None else (None, "")
         if metadata is None:
+            known = _type_in(text or "")
+            for file in own if known else ():
+                self._part(known, directory, file)  # what is wrong with the other files is reported too
             return None
         item_type, display_name = metadata["type"], metadata["displayName"]
         self._check_unique(platform, text or "", item_type, display_name, logical_id)
@@ -291,6 +294,15 @@ class _Scan:
     def _problem(self, file: str, line: int | None, message: str) -> None:
         place = f"{self._name}/{file}" + (f":{line}" if line is not None else "")
         self._problems.append(Problem(place, message))
+
+
+def _type_in(text: str) -> str:
+    """Return the type that a `.platform` file names, whatever else is wrong with it; '' if it names none."""
+    try:
+        found = (as_object((as_object(json.loads(text)) or {}).get("metadata")) or {}).get("type")
+    except (ValueError, RecursionError):
+        return ""
+    return found if isinstance(found, str) and found in ITEM_TYPES else ""
 
 
 def _base(file: str) -> str:

@@ -5,6 +5,7 @@ Source: published OpenAPI (CreateShortcutRequest, Target); fabric-docs, lakehous
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -47,37 +48,49 @@ class Shortcut:
         return f"{self.path}/{self.name}"
 
 
+class ShortcutsError(ValueError):
+    """A part lists shortcuts that cannot be made; each sentence says what is wrong, and in which entry."""
+
+    def __init__(self, *sentences: str) -> None:
+        super().__init__("; ".join(sentences))
+        self.sentences = sentences
+
+
 def shortcuts_in(text: str) -> tuple[Shortcut, ...]:
-    """Return the shortcuts of a rendered part, in its order. Raises ValueError with what is wrong in which entry."""
+    """Return the shortcuts of a rendered part, in its order. Raises ShortcutsError."""
     try:
         value: Any = json.loads(text.removeprefix("\ufeff")) if text.strip() else None
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"is not JSON: {error}") from None
+        raise ShortcutsError(f"is not JSON: {error}") from None
     rows = as_list(value)
     if rows is None and value is not None:
-        raise ValueError("must be a list of shortcuts")
-    found = tuple(_read(rows or []))
-    seen: set[str] = set()
-    for each in found:
-        if each.key in seen:
-            raise ValueError(f"has the shortcut {each.key[:200]!r} twice; remove one of them")
-        seen.add(each.key)
+        raise ShortcutsError("must be a list of shortcuts")
+    wrong: list[str] = []
+    found = tuple(_read(rows or [], wrong))
+    count = Counter(each.key for each in found)
+    wrong += [f"has the shortcut {key[:200]!r} twice; remove one of them" for key, n in count.items() if n > 1]
+    if wrong:
+        raise ShortcutsError(*wrong)
     return found
 
 
-def _read(rows: list[Any]) -> Iterator[Shortcut]:
+def _read(rows: list[Any], wrong: list[str]) -> Iterator[Shortcut]:
+    """Yield the shortcuts, and note what is wrong with the others."""
     for number, each in enumerate(rows, start=1):
         row = as_object(each)
         if row is None:
-            raise ValueError(f"entry {number} is not an object")
+            wrong.append(f"entry {number} is not an object")
+            continue
+        before = len(wrong)
         path, name = row.get("path"), row.get("name")
         if not isinstance(name, str) or len(name) > MAX_NAME or NAME.fullmatch(name) is None:
-            raise ValueError(f"entry {number}: `name` must be a text without slashes, and not . or ..")
+            wrong.append(f"entry {number}: `name` must be a text without slashes, and not . or ..")
         if not isinstance(path, str) or len(path) > MAX_PATH or PATH.fullmatch(path) is None:
             roots = ", ".join(ROOTS)
-            raise ValueError(f"entry {number}: `path` must begin with one of {roots}, and have no segment . or ..")
+            wrong.append(f"entry {number}: `path` must begin with one of {roots}, and have no segment . or ..")
         target = as_object(row.get("target")) or {}
         chosen = {kind: place for kind in TARGETS if (place := as_object(target.get(kind))) is not None}
         if len(chosen) != 1:
-            raise ValueError(f"entry {number}: `target` must have exactly one of {', '.join(TARGETS)}")
-        yield Shortcut(path.strip("/"), name, chosen, as_object(row.get("transform")) or {})
+            wrong.append(f"entry {number}: `target` must have exactly one of {', '.join(TARGETS)}")
+        if len(wrong) == before:
+            yield Shortcut(str(path).strip("/"), str(name), chosen, as_object(row.get("transform")) or {})

@@ -142,6 +142,7 @@ def ours(file: Path, environment: str, override: str | None = None) -> tuple[Con
     problems = Problems()
     more = None if override is None else Override(override, "override.yml")
     found = config.load(file.read_text(), "config.yml", environment, problems, more)
+    found = None if problems else found
     if found is not None:
         for path, is_directory in ((found.repository_directory, True), (found.parameter, False)):
             try:

@@ -12,7 +12,7 @@ from local.paths import ROOT
 from shared.cli import fleet, matrix
 from shared.cli.__main__ import main
 from shared.cli.render.output import LineOutput, standard_output
-from shared.domain.errors import ConflictError, InvalidInputError, NotFoundError
+from shared.domain.errors import ConflictError, InvalidInputError, NotFoundError, Problems
 from shared.domain.forgotten import ForgottenError
 from shared.domain.records import DeploymentRecord
 from shared.domain.states import DeploymentState as D
@@ -31,16 +31,25 @@ def file(folder: Path, text: str) -> str:
     return str(path)
 
 
+def rows_of(path: str) -> list[matrix.Row]:
+    """Return the rows of a file. Raises InvalidInputError."""
+    problems = Problems()
+    found = matrix.read_rows(path, "b", problems)
+    if problems:
+        raise InvalidInputError(problems)
+    return found
+
+
 def test_fleet_rows_are_values_of_inputs(tmp_path: Path) -> None:
     """An empty cell gives no value, an empty line is skipped, and a cell may contain commas and lines of its own."""
     text = 'id,name,size\nnorth,North,3\n\nsouth,"South, all",\n'
-    found = matrix.read_rows(file(tmp_path, text), "b")
+    found = rows_of(file(tmp_path, text))
     assert [(row.deployment_id, row.values) for row in found] == [
         ("b-north", {"name": "North", "size": "3"}),
         ("b-south", {"name": "South, all"}),
     ]
     assert found[1].place.endswith("w.csv:4")
-    found = matrix.read_rows(file(tmp_path, "name\na\nb\n"), "b")
+    found = rows_of(file(tmp_path, "name\na\nb\n"))
     assert [row.deployment_id for row in found] == ["b-001", "b-002"]
 
 
@@ -49,7 +58,7 @@ def test_fleet_reads_what_spreadsheets_write(tmp_path: Path, separator: str) -> 
     """The file may have a byte order mark, a country's separator, empty lines at its start, and a line break in a
     cell."""
     text = "\ufeff\r\n\r\nid,name,size\r\nnorth,a\u2028b,\r\n,,\r\nsouth,b,3\r\n".replace(",", separator)
-    found = matrix.read_rows(file(tmp_path, text), "b")
+    found = rows_of(file(tmp_path, text))
     assert [(row.deployment_id, row.values, row.place[-1]) for row in found] == [
         ("b-north", {"name": "a\u2028b"}, "4"),
         ("b-south", {"name": "b", "size": "3"}, "6"),
@@ -59,14 +68,14 @@ def test_fleet_reads_what_spreadsheets_write(tmp_path: Path, separator: str) -> 
 @pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "SEP=; ", "\r\nsep=;"])
 def test_fleet_line_of_excel_names_the_separator(tmp_path: Path, line: str) -> None:
     """The header is the line below it, although a comma is in it."""
-    found = matrix.read_rows(file(tmp_path, f"{line}\r\nname;size\r\na,b;3\r\n"), "b")
+    found = rows_of(file(tmp_path, f"{line}\r\nname;size\r\na,b;3\r\n"))
     assert [row.values for row in found] == [{"name": "a,b", "size": "3"}]
 
 
 @pytest.mark.parametrize("unseen", ["\u200b", "\u00a0", "\ufeff", "\u202a"])
 def test_fleet_characters_that_nobody_sees_are_not_part_of_a_name_or_value(tmp_path: Path, unseen: str) -> None:
     """They are often copied together with it, and would be part of a workspace's name."""
-    found = matrix.read_rows(file(tmp_path, f"id,name{unseen}\n{unseen}one,a{unseen}\n{unseen},{unseen}\n"), "b")
+    found = rows_of(file(tmp_path, f"id,name{unseen}\n{unseen}one,a{unseen}\n{unseen},{unseen}\n"))
     assert [(row.deployment_id, row.values) for row in found] == [("b-one", {"name": "a"})]
 
 
@@ -89,7 +98,7 @@ def test_fleet_characters_that_nobody_sees_are_not_part_of_a_name_or_value(tmp_p
 )
 def test_fleet_wrong_file_is_named(tmp_path: Path, text: str, place: str, message: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
-        matrix.read_rows(file(tmp_path, text), "b")
+        rows_of(file(tmp_path, text))
     assert caught.value.problems[0].path.endswith(place)
     assert message in caught.value.problems[0].message
 
@@ -101,12 +110,20 @@ def test_fleet_reports_the_problems_of_all_rows_and_sends_nothing(tmp_path: Path
         "name: m\ninputs: {place: {}, size: {type: number, default: 1}}\n"
         "steps: [{id: w, kind: workspace, with: {displayName: '${{ inputs.place }}'}}]\n"
     )
-    matrix = file(tmp_path, "place,size,colour\na,1,\n,2,\nb,many,\nc,1,red\n")
+    matrix = file(tmp_path, "place,size,colour\na,1,\n,2,\nb,many,\nc,1,red\nd,1\n")
     done = run("submit", str(manifest), "--matrix", matrix, "--id", "x" * 60, environment={})
     assert (done.returncode, "59 at most" in done.stdout) == (2, True)
     done = run("submit", str(manifest), "--matrix", matrix, environment={})
     assert done.returncode == 2
-    for text in ("w.csv:3 ", "needs a value", "w.csv:4 ", "must be a number", "w.csv:5 ", "is not an input"):
+    for text in (
+        "w.csv:3 ",
+        "needs a value",
+        "w.csv:4 ",
+        "must be a number",
+        "w.csv:5 ",
+        "is not an input",
+        "w.csv:6: has 2 cells",
+    ):
         assert text in done.stdout, done.stdout
     assert "w.csv:2 " not in done.stdout
 

@@ -451,15 +451,17 @@ def test_pack_manifest_overrides_the_platform_file(tmp_path: Path) -> None:
         ('{"metadata": {"type": "Notebook"}}', "metadata.displayName is missing"),
         ('{"metadata": {"type": "Notebook", "displayName": " "}}', "metadata.displayName is not a string with text"),
         (platform(description=["x"]), "metadata.description is not a string"),
+        ('{"metadata": {"type": 1, "displayName": "x", "description": 2}}', "metadata.description is not a string"),
         (platform(type="Report"), "contains a Report, but `type` is Notebook"),
     ],
 )
 def test_pack_platform_file_that_is_not_valid_is_named(tmp_path: Path, text: str, expected_text: str) -> None:
-    """Missing, unreadable or of another type: each is one problem at the folder's path."""
+    """Missing, unreadable or of another type: each problem is at the folder's path, and all are reported."""
     folder(tmp_path, text=text)
-    path, message = refusal(item(type="Notebook"), tmp_path)
-    assert path == "$.steps[0].with.folder"
-    assert expected_text in message
+    with pytest.raises(InvalidInputError) as caught:
+        pack.packed(item(type="Notebook"), tmp_path)
+    assert {problem.path for problem in caught.value.problems} == {"$.steps[0].with.folder"}
+    assert any(expected_text in problem.message for problem in caught.value.problems)
 
 
 def test_pack_platform_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.manifest import compile_manifest
 from shared.steps import KINDS
 from tests.fakes import MemoryBlobs
+from tests.unit.cli.test_commands import events, run
 
 EXAMPLE = ROOT / "examples" / "repository"
 GUID = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01"
@@ -247,6 +248,74 @@ def test_missing_parameters_are_a_warning(folder: Path, name: str, expected_text
     assert not [each for each in found if "does not exist" in each.message]
 
 
+def test_problems_of_a_configuration_do_not_hide_those_of_the_repository(folder: Path) -> None:
+    """Those of the configuration, of an item, of a part and of parameter.yml come together, each with file and line."""
+    (folder / "workspace/Live/alarm.Reflex/.platform").write_text("{")
+    put_schedules(folder, "{")
+    (folder / "p.yml").write_text("find_replace:\n  - find_value: a\n")
+    lines = ["core:", "  workspace_id: x", "  repository_directory: workspace", "  parameter: p.yml", "unpublish:"]
+    lines += ["  exclude_regex: ("]
+    file = folder / "config.yml"
+    file.write_text("\n".join(lines))
+    with pytest.raises(InvalidInputError) as caught:
+        fabric_cicd.manifest_of(str(file), "PROD")
+    places = [problem.path for problem in caught.value.problems]
+    assert places[:2] == [f"{file}:2", f"{file}:6"]
+    for wanted in (
+        "workspace/Live/alarm.Reflex/.platform:1",
+        "p.yml:2",
+        "workspace/Ingest/Nightly.DataPipeline/.schedules:1",
+    ):
+        assert wanted in places
+    assert len(set(caught.value.problems)) == len(caught.value.problems)
+
+
+def test_problem_of_a_filter_leaves_open_which_items_are_deployed(folder: Path) -> None:
+    """So their parts are not reported, and parameter.yml and what is wrong with any item is."""
+    (folder / "workspace/Live/alarm.Reflex/.platform").write_text("{")
+    put_schedules(folder, "{")
+    (folder / "p.yml").write_text("find_replace:\n  - find_value: a\n")
+    core = f"core: {{workspace_id: {GUID}, repository_directory: workspace, parameter: p.yml}}\n"
+    (folder / "config.yml").write_text(core + "publish:\n  exclude_regex: (\n")
+    with pytest.raises(InvalidInputError) as caught:
+        fabric_cicd.manifest_of(str(folder / "config.yml"), "PROD")
+    found = [problem.path.removeprefix(str(folder)) for problem in caught.value.problems]
+    assert found == ["/config.yml:3", "workspace/Live/alarm.Reflex/.platform:1", "p.yml:2"]
+
+
+def test_missing_directory_of_a_configuration_does_not_hide_what_is_wrong_with_its_parameters(folder: Path) -> None:
+    (folder / "p.yml").write_text("find_replace:\n  - find_value: a\n")
+    (folder / "config.yml").write_text(
+        f"core:\n  workspace_id: {GUID}\n  repository_directory: items\n  parameter: p.yml\n"
+    )
+    with pytest.raises(InvalidInputError) as caught:
+        fabric_cicd.manifest_of(str(folder / "config.yml"), "PROD")
+    assert [problem.path.removeprefix(str(folder)) for problem in caught.value.problems] == ["/config.yml:3", "p.yml:2"]
+
+
+def test_problem_of_a_selection_has_its_line_of_the_configuration(folder: Path) -> None:
+    """Also if the configuration itself has no problem."""
+    text = f"core:\n  workspace_id: {GUID}\n  repository_directory: workspace\npublish:\n  items_to_include:\n"
+    (folder / "config.yml").write_text(text + "  - Join.Notebook\n  - Nobody.Notebook\n")
+    done = run("validate", "--fabric-cicd", str(folder / "config.yml"), "--environment", "PROD", "--json")
+    problems = [event["path"] for event in events(done) if event["event"] == "problem"]
+    assert problems == [f"{folder / 'config.yml'}:7"]
+
+
+def test_unreadable_configuration_and_override_are_both_reported() -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        fabric_cicd.manifest_of("missing.yml", "PROD", "also-missing.yml")
+    assert [problem.path for problem in caught.value.problems] == ["--fabric-cicd", "--config-override"]
+
+
+def test_missing_parameters_are_reported_beside_other_problems(folder: Path) -> None:
+    (folder / "workspace/Live/alarm.Reflex/.platform").write_text("{")
+    with pytest.raises(InvalidInputError) as caught:
+        packed(manifest(parameters="nowhere.yml"), folder, stored=StoredFiles())
+    places = [problem.path for problem in caught.value.problems]
+    assert places == ["workspace/Live/alarm.Reflex/.platform:1", "workspace/nowhere.yml"]
+
+
 LINKED = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c0b"
 ZERO = "00000000-0000-0000-0000-000000000000"
 
@@ -314,6 +383,17 @@ def test_shortcuts_that_cannot_be_made_are_a_problem_with_their_file(folder: Pat
     [problem] = caught.value.problems
     assert problem.path == "workspace/one.Lakehouse/shortcuts.metadata.json"
     assert what in problem.message
+
+
+def test_every_shortcut_that_cannot_be_made_is_a_problem(folder: Path) -> None:
+    """One entry does not hide the others."""
+    wrong: list[Any] = [link("..", LINKED, "Files", at="/Other"), 1, link("a", LINKED, "Files")]
+    put_lakehouses(folder, [*wrong, wrong[-1]], [])
+    with pytest.raises(InvalidInputError) as caught:
+        packed(manifest(), folder, stored=StoredFiles())
+    found = [problem.message for problem in caught.value.problems]
+    for message, what in zip(found, ("1: `name`", "1: `path`", "entry 2 is not", "'Tables/a' twice"), strict=True):
+        assert what in message
 
 
 def test_shortcuts_of_a_config_are_made_with_the_feature_of_fabric_cicd(folder: Path) -> None:

@@ -92,6 +92,16 @@ def test_wrong_value_is_refused_before_anything_is_sent(file: str, options: tupl
     assert "hunter2" not in done.stdout + done.stderr
 
 
+def test_problems_of_all_values_are_reported_at_once(file: str, tmp_path: Path) -> None:
+    """A file that is missing does not hide what is wrong with another one and with an option."""
+    (tmp_path / "values.yaml").write_text("env: [a]\n")
+    files = ("--values", "nowhere.yaml", "--values", str(tmp_path / "values.yaml"))
+    done = run("validate", file, *files, "--set", "evn=x", "--set", "wait=perhaps", "--json")
+    assert done.returncode == 2
+    paths = [event["path"] for event in events(done) if event["event"] == "problem"]
+    assert paths == ["--values nowhere.yaml", f"--values {tmp_path / 'values.yaml'}.env", "inputs.evn", "inputs.wait"]
+
+
 @pytest.mark.parametrize("text", ["[1]", "env: [a]", "env: {a: b}"])
 def test_values_file_of_another_form_is_refused(file: str, tmp_path: Path, text: str) -> None:
     (tmp_path / "values.yaml").write_text(text)
@@ -105,3 +115,20 @@ def test_option_without_a_value_is_a_usage_error_that_does_not_quote_it(file: st
     assert done.returncode == 2
     assert "must be NAME=VALUE" in done.stderr
     assert "hunter2" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["validate", "plan"])
+def test_id_that_is_wrong_does_not_hide_what_is_wrong_with_the_steps(tmp_path: Path, command: str) -> None:
+    path = tmp_path / "m.json"
+    step = {"id": "ws", "kind": "workspace", "with": {"displayNam": "sales"}}
+    path.write_text(json.dumps({"id": "a b", "name": "m", "steps": [step]}))
+    done = run(command, str(path), "--json")
+    paths = {event["path"] for event in events(done) if event["event"] == "problem"}
+    assert done.returncode == 2
+    assert {"$.id", "$.steps[0].with.displayNam"} <= paths
+
+
+def test_options_that_need_a_configuration_are_reported_together() -> None:
+    done = run("validate", "--environment", "PROD", "--config-override", "x", "--json")
+    paths = [event["path"] for event in events(done) if event["event"] == "problem"]
+    assert paths == ["--environment", "--config-override", "MANIFEST"]

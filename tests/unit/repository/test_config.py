@@ -90,8 +90,7 @@ constants: {DEFAULT_API_ROOT_URL: "https://api.powerbi.com"}
     ],
 )
 def test_problem_has_its_file_and_line(text: str, expected_text: str) -> None:
-    found, problems = loaded(text)
-    assert found is None
+    _, problems = loaded(text)
     assert any(expected_text in each for each in problems), problems
 
 
@@ -111,8 +110,36 @@ def test_problem_has_its_file_and_line(text: str, expected_text: str) -> None:
 )
 def test_problem_of_an_override_has_its_own_file_and_line(override: str, expected_text: str) -> None:
     problems = Problems()
-    assert config.load(MINIMAL, "config.yml", "PROD", problems, Override(override, "over.yml")) is None
+    config.load(MINIMAL, "config.yml", "PROD", problems, Override(override, "over.yml"))
     assert [str(each) for each in problems if expected_text in str(each)], problems
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "is_known"),
+    [
+        (MINIMAL.replace(WORKSPACE, "x"), "PROD", True),
+        (MINIMAL + "unpublish:\n  exclude_regex: (", "PROD", True),
+        (MINIMAL + "publish:\n  exclude_regex: (", "PROD", False),
+        (MINIMAL + "  parameter: ' '", "PROD", False),
+        (MINIMAL + "publish: 1", "PROD", False),
+        (MINIMAL + "  item_types_in_scope: [Note]", "PROD", False),
+        (MINIMAL.replace(WORKSPACE, "{DEV: x}"), "PROD", False),
+        (MINIMAL.replace(WORKSPACE, "{DEV: x}"), "N/A", False),
+    ],
+)
+def test_configuration_with_a_problem_says_what_it_leaves_open(text: str, environment: str, is_known: bool) -> None:
+    """Which repository it names is known, and in some cases also which items of it are deployed, and how."""
+    found, problems = loaded(text, environment)
+    assert problems
+    assert found is not None
+    assert (found.repository_directory, found.is_content_known) == ("ws", is_known)
+
+
+@pytest.mark.parametrize("override", ["core: {repository_directry: x}", "core: [", "- core"])
+def test_override_with_a_problem_may_name_another_repository(override: str) -> None:
+    problems = Problems()
+    assert config.load(MINIMAL, "config.yml", "PROD", problems, Override(override, "over.yml")) is None
+    assert problems
 
 
 def test_override_cannot_add_what_the_configuration_must_have() -> None:

@@ -237,3 +237,15 @@ def test_missing_logical_id_is_told_what_to_do(tmp_path: Path) -> None:
     _, problems = scanned(tmp_path)
     [problem] = problems
     assert "A.Notebook/.platform:2: logicalId is missing; add one, as a new GUID" in problem
+
+
+def test_problem_of_a_platform_file_does_not_hide_those_of_the_other_files(tmp_path: Path) -> None:
+    """They are checked as parts of the type that it names, if it names one."""
+    item(tmp_path, "Load.Notebook", "Notebook", "Load", {"notebook-content.py": b"x = \xff"})
+    platform = tmp_path / "Load.Notebook" / ".platform"
+    for metadata, count in (({"type": "Notebook"}, 2), ({"displayName": "Load"}, 1)):
+        platform.write_text(json.dumps({"metadata": metadata, "config": {"logicalId": logical_id("Notebook/Load")}}))
+        _, problems = scanned(tmp_path)
+        assert len(problems) == count
+        assert problems[0].startswith("repo/Load.Notebook/.platform:1:")
+        assert all("notebook-content.py:1" in problem for problem in problems[1:])

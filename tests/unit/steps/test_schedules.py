@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.domain.errors import FabricTransientError
-from shared.steps import schedules
+from shared.steps import definition_parts, schedules
 from shared.steps.kind import Call
 
 PATH = "/workspaces/w/items/i/jobs/Pipeline/schedules"
@@ -158,6 +158,9 @@ def test_part_that_fabric_writes_in_another_way_has_the_schedules_that_were_aske
     four |= {"enabled": True, "jobType": "Pipeline"}
     five: dict[str, Any] = {**sent(FIVE, enabled=False), "executionData": None}
     assert schedules.is_as_asked(wanted, part(five, four), "DataPipeline")
+    spec = {"type": "DataPipeline", "definition": wanted}
+    assert definition_parts.is_as_asked(spec, part(five, four))
+    assert not definition_parts.is_as_asked(spec, part(four))
     for present in (
         part(four),
         part(five, four, five),

@@ -30,7 +30,7 @@ class SimulatorSettings:
     refuse_dangling_references: bool = False
     schedules_need_their_part: bool = False
     schedule_data_added: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
-    """What is added to the data of a schedule that has data. Synthetic: no recording shows that Fabric does."""
+    """Members that are added to a schedule's data, if it has data. Synthetic: no recording shows that Fabric does."""
 
 
 def check(changes: Any) -> None:

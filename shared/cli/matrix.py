@@ -28,10 +28,10 @@ class Row:
 
 def read_rows(file: str, base: str, problems: Problems) -> list[Row]:
     """Return the rows of a file whose values can be used; an empty cell gives no value, so the input's default counts.
-    What is wrong with others, with an id and with the file is appended to the problems.
+    Problems of other rows, of ids and of the file are appended.
 
     Columns are separated as in the first row, by commas, semicolons (as Excel writes in many countries) or tabs. Raises
-    InvalidInputError if there are no rows that can be read.
+    InvalidInputError if the file cannot be read as rows.
     """
     text, _ = pack.read_text(file)
     where = clean(file)

@@ -1,4 +1,4 @@
-"""What a deployment notes of an item's schedules: which it created, and what Fabric made of the data that it set.
+"""The notes of a deployment on an item's schedules: which it created, and what Fabric made of the data that it set.
 
 A note has digests only, so that those of all schedules of an item fit into the outputs of a step. As with definitions,
 two digests are noted of the data: of what was sent, and of what Fabric showed after it. So what Fabric adds to the data

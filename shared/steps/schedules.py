@@ -108,8 +108,8 @@ def is_as_asked(wanted: JsonObject, present: JsonObject, item_type: str) -> bool
     """Return True if a definition that Fabric returned has the schedules of the wanted one; None if either part cannot
     be read.
 
-    Fabric may write them in another order and way (members, times, null). What it adds to the data of a schedule counts
-    as a difference, because nothing tells it from what the manifest does not ask for any more.
+    Fabric may write them in another order and way (members, times, null). A member that only Fabric has in the data of
+    a schedule counts as a difference: it may be one that the manifest does not ask for any more.
     """
     asked, shown = _entries(wanted), _entries(present)
     if asked is None or shown is None:

@@ -104,7 +104,7 @@ def _sequences_or_none(backend: Backend, deployment_id: str) -> Sequences | None
 
 
 def _entries(backend: Backend, deployment_id: str) -> bytes:
-    """Return the entries as JSON, one in each line. Raises HttpError 404 if there are none."""
+    """Return the entries as JSON, one in each line. Raises HttpError 404 without entries."""
     found = backend.app().services.journal.audit(deployment_id) if is_deployment_id(deployment_id) else []
     if not found:
         backend.header(deployment_id)

@@ -16,7 +16,7 @@ def encode(position: str) -> str:
 
 
 def decode(cursor: str) -> str:
-    """Return the position of a cursor, or '' if it is none."""
+    """Return the position of a cursor, or '' for any other text."""
     try:
         return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
     except (binascii.Error, ValueError):

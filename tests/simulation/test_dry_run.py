@@ -99,7 +99,7 @@ def test_law_deployment_does_what_the_dry_run_reports(seed: int) -> None:
 
 
 def test_law_plan_says_what_steps_do_that_create_nothing() -> None:
-    """What they work on is created by the same deployment. They update it; a wait changes nothing, and in a new
+    """The same deployment creates the items that they work on. They update these; a wait changes nothing, and in a new
     workspace nothing is removed or quarantined."""
     world = World(3)
     row = repositories.item(world.blobs, "DataPipeline", "run", "{}")

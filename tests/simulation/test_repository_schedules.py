@@ -122,8 +122,8 @@ def test_data_of_a_schedule_that_alone_changed_is_set_and_restored() -> None:
 
 
 def test_what_fabric_adds_to_data_is_not_a_change() -> None:
-    """It was shown after the deployment, so it is known. What a person adds later is replaced, and so is a member that
-    the file has no more. A rollback restores the data, whatever was added to what it replaces."""
+    """It was shown after the deployment, so it is known. The next deployment replaces the data if a person adds a
+    member later, or if the file has lost one. A rollback restores the data, whatever was added to what it replaces."""
     world = World(3)
     world.model.update_settings({"schedule_data_added": {"timeout": 60, "compute": {"name": "default"}}})
     added = {"timeout": 60, "compute": {"name": "default"}}
@@ -169,7 +169,7 @@ def test_schedules_that_are_made_again_with_more_data_are_found_again(has_data: 
 
 
 def test_item_with_as_many_schedules_as_fabric_allows_is_deployed() -> None:
-    """What is noted of them fits into the outputs of a step."""
+    """The notes on them fit into the outputs of a step."""
     world = World(3)
     world.model.update_settings({"schedule_data_added": {"timeout": 60}})
     wanted = {f"{hour:02}:30": True for hour in range(MAX_SCHEDULES)}

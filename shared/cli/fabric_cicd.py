@@ -64,8 +64,8 @@ def manifest_of(path: str, environment: str, override: str | None = None, root: 
     folder = Path(path).resolve().parent
     try:
         repository = (folder / found.repository_directory).resolve()
-        parameter = (folder / found.parameter).resolve() if found.parameter is not None else repository
         missing = dict(_missing(found, repository, Path(path).resolve()))
+        parameter = (folder / found.parameter).resolve() if found.parameter is not None else repository
     except ValueError:
         what = "names a path with the character U+0000; remove it"
         raise InvalidInputError([*problems, Problem(found.repository_place, what)]) from None

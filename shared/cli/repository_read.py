@@ -164,7 +164,7 @@ def _chosen(repository: Repository, spec: JsonObject, path: str, problems: Probl
     keys = {f"{item.display_name}.{item.type}".casefold() for item in repository.items}
     for i, each in enumerate(include or ()):
         if each.casefold() not in keys and not repository.unusable:
-            problems.append(Problem(f"{place}.include[{i}]", f"there is no item '{each[:100]}' in the folder"))
+            problems.append(Problem(f"{place}.include[{i}]", f"names '{each[:100]}', and the folder has no such item"))
     patterns = {name: _pattern(spec, name, place, problems) for name in ("exclude", "excludeFolders")}
     selection = Selection(
         types, patterns["exclude"], patterns["excludeFolders"], _texts(spec, "includeFolders"), include

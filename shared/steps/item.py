@@ -58,6 +58,7 @@ class ItemKind(items.InWorkspace):
     about = "An item of any type, with or without a definition."
     packs = "folder"
     if_exists = IfExists.ADOPT
+    is_found_by_marker = True
     outputs = frozenset({"id", "displayName", "workspaceId", "type"})
     keys = ("workspaceId", "type", "displayName")
     expected_seconds: Mapping[str, float] = {
@@ -208,7 +209,7 @@ class ItemKind(items.InWorkspace):
 
         The definition is not read back, because Fabric normalises it, and reading it can be an operation of its own.
         """
-        shown = fabric.get(f"{items.items_path(spec)}/{resource.id}")
+        shown = items.shown_item(fabric, resource)
         shown_type = shown.get("type", spec["type"])
         if shown_type != spec["type"]:
             raise VerificationError(f"item {resource.id} is a {shown_type}, not a {spec['type']}")

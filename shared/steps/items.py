@@ -125,6 +125,13 @@ def locate_item(fabric: Fabric, resource: Resource) -> Snapshot | None:
     return None if row is None else snapshot(row, resource)
 
 
+def shown_item(fabric: Fabric, resource: Resource) -> JsonObject:
+    """Return an item as the list of its type shows it, because many steps share a list; if that does not show it, as
+    its own route does. Raises FabricError."""
+    row = located(fabric, f"/workspaces/{resource.parent_id}/items", {"type": resource.type}, resource.id)
+    return fabric.get(item_path(resource)) if row is None else row
+
+
 def description_differs(spec: JsonObject, image: JsonObject) -> bool:
     """Return True if the manifest sets a description and the item has a different one."""
     return "description" in spec and not says_the_same(image["description"], spec["description"])

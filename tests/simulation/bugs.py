@@ -14,7 +14,7 @@ from shared.domain.records import Intent
 from shared.domain.states import IntentAction, StepState
 from shared.saga.command import resume
 from shared.saga.orchestration.progress import Progress
-from shared.saga.step import backward, forward, specs
+from shared.saga.step import backward, forward, specs, verification
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Reschedule, Settle
 from shared.steps import companions, eventhouse, parents
@@ -114,7 +114,7 @@ def post_repeated_without_a_look() -> Generator[None]:
     def resume(d: Any) -> Any:
         spec, intent = specs.read(d), specs.intent_of(d)
         if d.step.resource is not None and intent.action is not IntentAction.UPDATE:
-            return forward._verify(d, spec, d.step.resource, intent)
+            return verification.verify(d, spec, d.step.resource, intent)
         d.claim({"state": StepState.INTENT, "ambiguous": True})
         return forward._act(d, spec, intent)
 

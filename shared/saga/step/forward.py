@@ -23,11 +23,9 @@ from shared.domain.errors import (
     InvalidInputError,
 )
 from shared.domain.json import JsonObject
-from shared.domain.polling import readiness_delay_seconds
 from shared.domain.records import Intent, Operation, Resource, StepChanges
 from shared.domain.remedies import recorded
 from shared.domain.retry import GiveUp, decide_retry, perhaps_late
-from shared.domain.row_limits import DONE_CHARACTERS
 from shared.domain.states import IntentAction, OperationPurpose, StepState
 from shared.saga.step import (
     approvals,
@@ -42,12 +40,12 @@ from shared.saga.step import (
     results,
     runs,
     specs,
+    verification,
 )
-from shared.saga.step.delivery import CLOCK_SKEW, Delivery
-from shared.saga.step.looks import DeliveryFabric, UnknownListError
+from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
 from shared.steps.gathering_kind import GatheringKind
-from shared.steps.kind import IfExists, NotYetError, Snapshot, VerificationError, policy_for
+from shared.steps.kind import IfExists, Snapshot, VerificationError, policy_for
 from shared.steps.marker import marker_of
 from shared.steps.run_kind import RunKind
 
@@ -58,18 +56,12 @@ _UNKNOWN = "the operation is unknown to Fabric"
 _FORGOTTEN: StepChanges = {"state": StepState.INTENT, "operation": None, "ambiguous": True}
 """Fabric has forgotten an operation: what became of it is found by looking, and the call of an update is repeated."""
 
-_DONE = {
-    IntentAction.CREATE: "created",
-    IntentAction.UPDATE: "updated",
-    IntentAction.ADOPT: "adopted: it was there already",
-}
-
 
 def advance(d: Delivery) -> Attempt:
     """Move the step as far as it can go now. Raises ConflictError if another delivery has moved it, and whatever
     storage raises; both leave the row to the next delivery."""
     if read_back.is_awaited(d) and d.step.intent is not None:
-        return read_back.go_on(d, _DONE[d.step.intent.action])
+        return read_back.go_on(d, verification.DONE[d.step.intent.action])
     is_elsewhere = d.step.kind in d.services.elsewhere
     if d.step.deadline_at is not None and d.now >= d.step.deadline_at and not is_elsewhere:
         return runs.stopped(d, giving_up.out_of_time(d, d.step.deadline_at))
@@ -121,7 +113,7 @@ def _present(d: Delivery, spec: JsonObject, found: Snapshot) -> Attempt:
             return attempt
         spec = attempt
     d.stage({**giving_up.started(d), **specs.final(d, spec)})
-    return _verify(d, spec, found.resource, Intent(IntentAction.ADOPT, marker, None, found.resource.id))
+    return verification.verify(d, spec, found.resource, Intent(IntentAction.ADOPT, marker, None, found.resource.id))
 
 
 def _updated(d: Delivery, spec: JsonObject, found: Snapshot, marker: str) -> Attempt | JsonObject:
@@ -164,20 +156,20 @@ def _resume(d: Delivery) -> Attempt:
     if isinstance(d.kind, RunKind):
         return _resume_run(d, d.kind, spec, intent)
     if step.resource is not None and intent.action is not IntentAction.UPDATE:
-        return _verify(d, spec, step.resource, intent)
+        return verification.verify(d, spec, step.resource, intent)
     if step.operation is not None and step.operation.purpose is OperationPurpose.APPLY:
         waiting = _wait_until_over(d, step.operation)
         if waiting is not None:
             return waiting
         d.stage({"operation": None})
     if gathering.is_done(d, spec, intent):
-        return _verify(d, spec, _known(step.resource), intent)
+        return verification.verify(d, spec, _known(step.resource), intent)
     uncertain = d.is_uncertain
     if intent.action is IntentAction.CREATE:
         fresh = replace(intent, beside=runs.before(d, spec))  # before `find`: no companion shows before its item
         found = d.kind.find(d.fabric, spec)
         if found is not None and d.kind.recognises(spec, intent, found, uncertain):
-            return _verify(d, spec, found.resource, intent)
+            return verification.verify(d, spec, found.resource, intent)
         if found is not None:
             return _present(d, spec, found)
         d.stage({"intent": fresh, "operation": None})
@@ -195,12 +187,12 @@ def _resume_run(d: Delivery, kind: RunKind, spec: JsonObject, intent: Intent) ->
     resource, is_lost = d.step.resource, d.is_uncertain and d.step.resource is None
     if resource is not None and not (d.is_resumed and kind.has_failed(d.fabric, spec, resource)):
         _restart_timeout(d)
-        return _verify(d, spec, resource, intent)
+        return verification.verify(d, spec, resource, intent)
     if is_lost:
         found = runs.search(d, kind, spec, intent)
         if isinstance(found, Snapshot):
             _restart_timeout(d)
-            return _verify(d, spec, found.resource, intent)
+            return verification.verify(d, spec, found.resource, intent)
         if found is not None:
             return found
     fresh = replace(intent, beside=runs.before(d, spec))
@@ -246,7 +238,7 @@ def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Attempt:
         results.check(d, spec, reply.body)
         if intent.action is IntentAction.CREATE:
             resource = d.kind.created(spec, _body(reply.body, call.path, d.kind.names_itself_by))
-    return _verify(d, spec, _known(resource), intent)
+    return verification.verify(d, spec, _known(resource), intent)
 
 
 def _conflicted(d: Delivery, spec: JsonObject, intent: Intent, error: FabricConflictError) -> Attempt:
@@ -257,18 +249,18 @@ def _conflicted(d: Delivery, spec: JsonObject, intent: Intent, error: FabricConf
             raise FabricTransientError(error.detail, call=error.call, status=error.status, error_code=error.error_code)
         raise error
     if d.kind.recognises(spec, intent, found, d.step.ambiguous):
-        return _verify(d, spec, found.resource, intent)
+        return verification.verify(d, spec, found.resource, intent)
     return _present(d, spec, found)
 
 
 def _poll(d: Delivery) -> Attempt:
     spec, intent, operation = specs.read(d), specs.intent_of(d), d.step.operation
     if d.step.resource is not None and intent.action is not IntentAction.UPDATE:
-        return _verify(d, spec, d.step.resource, intent)
+        return verification.verify(d, spec, d.step.resource, intent)
     if operation is None:
         return _resume(d)
     if operation.ended_at is not None:
-        return _found_by_marker(d, spec, intent, operation)
+        return _by_marker(d, spec, intent, operation)
     if d.kind.is_found_by_marker and intent.action is IntentAction.CREATE:
         postponed = operations.postponed(d, spec, operation)
         if postponed is not None:
@@ -289,77 +281,25 @@ def _poll(d: Delivery) -> Attempt:
         d.claim({"state": StepState.INTENT, "operation": None, "calls_done": d.step.calls_done + 1})
         return _act(d, spec, intent)
     if d.kind.is_found_by_marker:
-        return _found_by_marker(d, spec, intent, operation)
+        found = verification.found_by_marker(d, spec, intent, operation)
+        if found is not None:
+            return found
     try:
         answer = d.fabric.result(operation.id, operation.location) if status.has_result else None
     except FabricNotFoundError:
         answer = None  # forgotten meanwhile: what it made is found by looking
     results.check(d, spec, answer)
     if answer is not None and "id" in answer:
-        return _verify(d, spec, d.kind.created(spec, answer), intent)
-    return _found_by_marker(d, spec, intent, operation)
+        return verification.verify(d, spec, d.kind.created(spec, answer), intent)
+    return _by_marker(d, spec, intent, operation)
 
 
-def _found_by_marker(d: Delivery, spec: JsonObject, intent: Intent, operation: Operation) -> Attempt:
-    """Find what an operation created without asking for its result: the list shows it, with its marker.
-
-    If the list cannot be read now, the next delivery knows that the operation is over, and does not poll it again.
-    """
-    if operation.ended_at is None:
-        d.stage({"operation": replace(operation, ended_at=d.services.clock.now())})
-        early = _shown_meanwhile(d, spec, intent, operation)
-        if early is not None:
-            return early
-    found = d.kind.find(d.fabric, spec)
-    if found is None or not d.kind.recognises(spec, intent, found, True):
-        d.stage({"operation": replace(operation, ended_at=d.services.clock.now())})  # the next list must be a later one
-        raise FabricTransientError("the operation succeeded, but its item is not shown yet", call=operation.kind)
-    return _verify(d, spec, found.resource, intent)
-
-
-def _shown_meanwhile(d: Delivery, spec: JsonObject, intent: Intent, operation: Operation) -> Attempt | None:
-    """Verify by the last list that was requested for another step since the operation began; None if it does not show
-    the item, with its marker and all that the step asked for. While the operation ran this proved nothing, but now it
-    has succeeded: a list of later would show the same, and each delivery would wait for one of its own."""
-    known = d.known_fabric(operation.started_at + CLOCK_SKEW)
-    try:
-        found = d.kind.find(known, spec)
-        if found is None or not d.kind.recognises(spec, intent, found, True):
-            return None
-        return _verify(d, spec, found.resource, intent, known)
-    except (UnknownListError, VerificationError):
-        return None
-
-
-def _verify(
-    d: Delivery, spec: JsonObject, resource: Resource, intent: Intent, fabric: DeliveryFabric | None = None
-) -> Attempt:
-    """Read back what the step asked for; only then does it succeed. `fabric` is the delivery's own unless named."""
-    if d.step.intent is None or d.step.intent.action != intent.action:
-        d.stage({"intent": intent})
-    d.stage({"resource": resource})
-    try:
-        outputs = d.kind.verify(fabric or d.fabric, spec, resource, intent)
-        gathering.remember(d, spec, intent)
-        reading = None if isinstance(d.kind, RunKind) else companions.remember(d, resource, intent)
-    except NotYetError as error:
-        if d.header.is_abort_requested:
-            return giving_up.abandon_wait(d, str(error))
-        waited = (d.services.clock.now() - (d.step.started_at or d.now)).total_seconds()
-        state = StepState.INTENT if d.step.state is StepState.PENDING else d.step.state
-        if isinstance(d.kind, RunKind):
-            state = StepState.SUBMITTED
-        done = len(d.kind.apply(specs.opened(d, spec), intent)) if intent.action is IntentAction.UPDATE else 0
-        delay = readiness_delay_seconds(error.expected_seconds, waited, is_one_of_many=operations.is_one_of_many(d))
-        return Reschedule(delay, changes={"state": state, "calls_done": done})
-    if reading is not None and d.header.is_abort_requested:
-        return giving_up.abandon_wait(d, "Fabric reads the definition of what it created")
-    if reading is not None:
-        state = StepState.INTENT if d.step.state is StepState.PENDING else d.step.state
-        return replace(reading, changes={**reading.changes, "state": state})
-    done = d.kind.did(spec, intent)[:DONE_CHARACTERS]
-    settled: StepChanges = {"outputs": outputs, "error": None, "done": done or None}
-    return read_back.ended(d, spec, intent, Settle(StepState.SUCCEEDED, done or _DONE[intent.action], settled))
+def _by_marker(d: Delivery, spec: JsonObject, intent: Intent, operation: Operation) -> Attempt:
+    """Verify what an operation created, as a list shows it with its marker. Raises FabricTransientError."""
+    found = verification.found_by_marker(d, spec, intent, operation)
+    if found is None:
+        raise verification.not_shown(d, operation)
+    return found
 
 
 def _retry_or_fail(d: Delivery, error: FabricError | InvalidInputError | VerificationError) -> Attempt:

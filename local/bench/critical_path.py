@@ -18,9 +18,9 @@ def forward_seconds(
     """Return the duration of the longest chain of dependent steps, counting only Fabric's time for the necessary calls.
 
     The necessary calls of a step are the look, the creation (if asynchronous, its operation), and the read that
-    verifies it. If the step waits for a SQL endpoint, the time until the endpoint exists replaces the creation. The
-    looks of sibling steps at one list cannot be distinguished, so each counts as their mean. A step that Fabric refused
-    counts with the refused call.
+    verifies it: of the resource itself, or of the list that its look reads. If the step waits for a SQL endpoint, the
+    time until the endpoint exists replaces the creation. The reads of sibling steps of one list cannot be
+    distinguished, so each counts as their mean. A step that Fabric refused counts with the refused call.
     """
     created = {c["names"]: c for c in calls if c["method"] == "POST" and c["names"]}
     reads = defaultdict[str, list[float]](list)
@@ -39,7 +39,8 @@ def forward_seconds(
                 work = max(work, endpoints[step.resource.id])
             looks = reads[create["path"]] or reads[create["path"].replace("/lakehouses", "/items")]
             verifies = [s for path, found in reads.items() if path.endswith(step.resource.id) for s in found]
-            own = work + statistics.mean(looks) + verifies[-1] + 3 * trip
+            look = statistics.mean(looks)
+            own = work + look + (verifies[-1] if verifies else look) + 3 * trip
         ends[step.ordinal] = own + max((ends[n] for n in step.needed), default=0.0)
     return max(ends.values())
 

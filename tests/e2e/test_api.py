@@ -109,8 +109,15 @@ def test_api_verbs_cancel_and_retire(shared_stack: Running) -> None:
     assert status == 202
     eventually(lambda: ask(shared_stack, "GET", "/deployments/to-retire")[2]["state"] == "compensated")
     assert "to-retire" not in shared_stack.names()
-    actors = {entry["actor"] for entry in ask(shared_stack, "GET", "/deployments/to-retire/audit")[2]["items"]}
-    assert "anna (by key)" in actors
+    entries = ask(shared_stack, "GET", "/deployments/to-retire/audit")[2]["items"]
+    assert "anna (by key)" in {entry["actor"] for entry in entries}
+    found: list[Any] = []
+    query = "limit=3"
+    while query:
+        page = ask(shared_stack, "GET", f"/deployments/to-retire/audit?{query}")[2]
+        found += page["items"]
+        query = f"limit=3&cursor={page['next']}" if page["next"] else ""
+    assert found == entries
 
 
 def test_api_plan_reports_the_changes_and_makes_none(shared_stack: Running) -> None:

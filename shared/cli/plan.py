@@ -149,6 +149,9 @@ class _Recall:
     def of_item(self, workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
         return self._tried(lambda: self._recalled.of_item(workspace_id, logical_id, key), None)
 
+    def named(self, workspace_id: str, key: str) -> list[JsonObject]:
+        return self._tried(lambda: self._recalled.named(workspace_id, key), [])
+
     def of_step(self, workspace_id: str, step_id: str) -> list[JsonObject]:
         return self._tried(lambda: self._recalled.of_step(workspace_id, step_id), [])
 

@@ -23,7 +23,7 @@ from shared.repository.selection import folders_of
 from shared.steps.item_actions import DEFAULT_VALUE_SET, ValueSetKind
 from shared.steps.schedules import JOBS
 
-_PACKED = frozenset({"path", "folders", "items", "order", "source", "others"})
+_PACKED = frozenset({"path", "folders", "identities", "items", "order", "source", "others"})
 """The fields that packing sets."""
 _READ = (
     *("path", "parameters", "environment", "environmentVariables", "itemTypes", "include", "exclude"),
@@ -84,11 +84,10 @@ def _packed(spec: JsonObject, folder: Path, root: Path, path: str, stored: Store
         "items": template_of(entries.all(chosen.values())),
         "order": template_of(steps),
     }
-    others = [
-        identity_of(item.logical_id, item.type, item.display_name)
-        for item in repository.items
-        if item.key not in chosen
-    ]
+    identities = {item.key: identity_of(item.logical_id, item.type, item.display_name) for item in repository.items}
+    keys = {identity: key for key, identity in identities.items()}
+    packed["identities"] = stored.add_content(canonical(keys).encode("utf-8", "surrogatepass"))
+    others = [identity for key, identity in identities.items() if key not in chosen]
     if others:
         packed["others"] = others
     return Packed(

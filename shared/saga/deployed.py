@@ -79,7 +79,7 @@ class Recalled:
     read: Callable[[str], bytes] = nothing_stored
 
     def of_item(self, workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
-        """Return the id of an item, what was sent, what Fabric showed then, and if a deployment created it."""
+        """Return the id and name of an item, what was sent, what Fabric showed, and if a deployment created it."""
         if self.notes is None:
             return None
         item_type, _, name = key.partition("/")
@@ -91,7 +91,23 @@ class Recalled:
         if note is None:
             return None
         seen = {"seen": note.seen} if note.seen else {}
-        return {"id": note.item_id, "sent": note.sent, "isOwn": note.is_own, **seen}
+        return {"id": note.item_id, "name": note.name, "sent": note.sent, "isOwn": note.is_own, **seen}
+
+    def named(self, workspace_id: str, key: str) -> list[JsonObject]:
+        """Return the identity and the id of each item that was deployed under this type and name, whatever its case."""
+        if self.notes is None:
+            return []
+        if self.later_than is None or self.now is None:
+            found: Iterable[DeployedItem] = self.notes.of_workspace(workspace_id)
+        else:
+            found = _read_by(self.notes).of_workspace(self.notes, workspace_id, self.later_than, self.now).values()
+        item_type, _, name = key.partition("/")
+        wanted = name.casefold()
+        return [
+            {"identity": note.identity, "id": note.item_id}
+            for note in found
+            if note.type == item_type and note.name.casefold() == wanted
+        ]
 
     def ids(self, workspace_id: str, later_than: datetime) -> list[str]:
         """Return the ids of all items that the notes of a workspace name, in the same order for all who ask; the notes

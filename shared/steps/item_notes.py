@@ -59,6 +59,11 @@ def is_own(spec: JsonObject, resource: Resource) -> bool:
     return bool(note.get("isOwn")) and note.get("id", "").lower() == resource.id.lower()
 
 
+def has_new_name(spec: JsonObject) -> bool:
+    """Return True if no earlier deployment deployed the item, or the last one did under another name."""
+    return known(spec).get("name") != spec["displayName"]
+
+
 def is_renamed(spec: JsonObject, found: Snapshot) -> bool:
     """Return True if the item was found by its id, and so may have another name."""
     wanted: str = spec.get("itemId") or known(spec).get("id") or ""

@@ -12,6 +12,10 @@ class Recall(Protocol):
         """Return the note of an item by its logical id or, if it has none, by `type/name`; None if it is missing."""
         ...
 
+    def named(self, workspace_id: str, key: str) -> list[JsonObject]:
+        """Return the identity and the id of each item that earlier deployments have noted under this `type/name`."""
+        ...
+
     def of_step(self, workspace_id: str, step_id: str) -> list[JsonObject]:
         """Return the notes of all items that a step of this manifest has deployed to a workspace."""
         ...

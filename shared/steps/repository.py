@@ -124,6 +124,14 @@ def _check_items(spec: Fields) -> set[str]:
         "others",
         words=Words("Items that are not deployed, but present; set by the command line.", ["Notebook/old"]),
     )
+    spec.text(
+        "identities",
+        pattern=SHA256,
+        hint="must be the SHA-256 of a stored object",
+        words=Words(
+            "The stored types and names of all items by what identifies them; set by the command line.", "0" * 64
+        ),
+    )
     spec.raw("source", words=Words("The packed folder, for messages; set by the command line.", "workspace"))
     folders = spec.texts("folders", words=Words("The folders, parents first; set by the command line.", ["/Raw"]))
     rows = _each(
@@ -348,6 +356,8 @@ class _Expansion:
                 **({"hasSchedules": True} if row.get("schedules") else {}),
             }
         before = [self.node(need) for need in needs]
+        if phase != Phase.DEFINITION and self._spec.get("identities"):
+            spec["identities"] = self._spec["identities"]
         if phase == Phase.DEFINITION:
             shell = self.ids[key]
             spec |= {"itemId": self.output(shell), "shellIsNew": self.output(shell, "created")}

@@ -7,7 +7,7 @@ is found by its id, so that it can be renamed. And it is skipped if it was deplo
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from shared.domain.errors import FabricTransientError, InvalidInputError, Problem
@@ -68,7 +68,7 @@ class RepositoryItemKind(ItemKind):
         spec.text("displayName", required=True, maximum=items.NAME_LIMIT, refers=True)
         for name in (
             *("description", "logicalId", "template", "folderId", "refs", "ready", "unchanged", "creationPayload"),
-            *("itemId", "shellIsNew", "bundle", "hasSchedules"),
+            *("itemId", "shellIsNew", "bundle", "hasSchedules", "identities"),
         ):
             spec.raw(name)
 
@@ -83,6 +83,8 @@ class RepositoryItemKind(ItemKind):
         known = recall.of_item(spec["workspaceId"], spec.get("logicalId") or "", key)
         if known is not None:
             prepared["known"] = known
+        if "identities" in spec and "itemId" not in spec and item_notes.has_new_name(prepared):
+            prepared["renamed"] = _renamed(prepared, key, recall)
         return prepared
 
     def _looked_up(self, fabric: Fabric, spec: JsonObject, each: JsonObject) -> JsonObject:
@@ -119,12 +121,15 @@ class RepositoryItemKind(ItemKind):
         return {**spec, "definition": {"parts": parts, **chosen}}
 
     def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
-        """Return the item that an earlier deployment created under this logical id, or that has this type and name."""
-        path = items.items_path(spec)
-        rows = [row for row in usable(fabric.list(path), path) if row.get("type") == spec["type"]]
+        """Return the item that an earlier deployment created under this logical id, or that has this type and name.
+
+        An item that another step of the repository renames now has the name no longer: then this one is created.
+        """
+        rows = _rows(fabric, spec)
         wanted: str = spec.get("itemId") or item_notes.known(spec).get("id") or ""
         by_id = next((row for row in rows if wanted and row["id"].lower() == wanted.lower()), None)
-        row = by_id or next((row for row in rows if same_name(row["displayName"], spec["displayName"])), None)
+        named = (row for row in rows if same_name(row["displayName"], spec["displayName"]))
+        row = by_id or next((row for row in named if not _is_renamed_later(spec, row)), None)
         return None if row is None else _snapshot(row, spec["workspaceId"])
 
     def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
@@ -215,6 +220,14 @@ class RepositoryItemKind(ItemKind):
             calls.append(self.definition_call(spec, item_id, spec["definition"]))
         return calls + _metadata_calls(spec, item_id, changed, _wanted(spec, before))
 
+    def calls(self, fabric: Fabric, spec: JsonObject, intent: Intent) -> Iterable[Call]:
+        """Return the calls of `apply`, as for every item. Raises FabricTransientError while an item that another step
+        renames has the name that this one gets: Fabric would refuse the call, and no retry follows a refusal."""
+        if spec.get("renamed") and any(_is_renamed_later(spec, row) for row in _rows(fabric, spec)):
+            what = f"another step renames the {spec['type']} that has the name '{spec['displayName']}', and has not yet"
+            raise FabricTransientError(what, call=f"GET {items.items_path(spec)}")
+        return super().calls(fabric, spec, intent)
+
     def starts_jobs(self, spec: JsonObject) -> bool:
         return not spec.get("hasSchedules")
 
@@ -283,6 +296,31 @@ class RepositoryItemKind(ItemKind):
         """Return POST updateDefinition without `updateMetadata`, so that Fabric keeps name, description and marker."""
         path = f"{items.items_path(spec)}/{item_id}/updateDefinition"
         return Call("POST", path, "updateDefinition", {"definition": definition})
+
+
+def _rows(fabric: Fabric, spec: JsonObject) -> list[JsonObject]:
+    """Return the items of the type in the workspace, as a list shows them. Raises FabricError."""
+    path = items.items_path(spec)
+    return [row for row in usable(fabric.list(path), path) if row.get("type") == spec["type"]]
+
+
+def _is_renamed_later(spec: JsonObject, row: JsonObject) -> bool:
+    """Return True if an item has the name of this one, and another step of the repository gives it another name."""
+    others = {str(each).lower() for each in spec.get("renamed") or ()}
+    return row["id"].lower() in others and same_name(row["displayName"], spec["displayName"])
+
+
+def _renamed(spec: JsonObject, key: str, recall: Recall) -> list[str]:
+    """Return the ids of the items that were deployed under this type and name, and that the repository still contains
+    under other logical ids. Raises InvalidInputError if one of them gets the name that this item had."""
+    note = item_notes.known(spec)
+    others = [each for each in recall.named(spec["workspaceId"], key) if each["id"] != note.get("id")]
+    present: dict[str, str] = json.loads(recall.payload(spec["identities"])) if others else {}
+    own = note.get("name")
+    if own is not None and f"{spec['type']}/{own}" in [present.get(each["identity"]) for each in others]:
+        what = f"'{own}' and '{spec['displayName']}' exchange their names, which Fabric does not do in one call: "
+        raise InvalidInputError([Problem("$.with.displayName", f"{what}deploy one of them with a third name first")])
+    return [str(each["id"]) for each in others if each["identity"] in present]
 
 
 def _switched(spec: JsonObject, item_id: str, before: JsonObject) -> list[Call]:

@@ -90,6 +90,9 @@ class _Recall:
     def of_item(self, workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
         return self.recalled.of_item(workspace_id, logical_id, key)
 
+    def named(self, workspace_id: str, key: str) -> list[JsonObject]:
+        return self.recalled.named(workspace_id, key)
+
     def of_step(self, workspace_id: str, step_id: str) -> list[JsonObject]:
         return self.recalled.of_step(workspace_id, step_id)
 

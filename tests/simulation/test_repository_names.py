@@ -1,0 +1,125 @@
+"""Items of a repository that get other names: another item may get the name that one of them had."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.fabric_simulator import control, definitions
+from shared.cli.pack import packed
+from shared.cli.stored import StoredFiles
+from shared.domain.states import DeploymentState as D
+from tests.simulation.edges import WORKSPACE, own_role
+from tests.simulation.world import World
+
+FAILS = {"workspaceId": WORKSPACE, "type": "Crystal", "displayName": "ball"}
+
+
+class Repository:
+    """A repository of notebooks, and a tenant to which it is deployed."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder, self.world, self.count = folder, World(seed), 0
+        control.seed(self.world.model, {"workspaces": [{"displayName": "sales", "roleAssignments": [own_role()]}]})
+
+    def put(self, *names: str) -> None:
+        """Write one notebook for each name; the first one has always the same logical id and text, and so on."""
+        shutil.rmtree(self.folder / "items", ignore_errors=True)
+        for number, name in enumerate(names):
+            at = self.folder / "items" / f"{number}.Notebook"
+            at.mkdir(parents=True)
+            platform = {"metadata": {"type": "Notebook", "displayName": name}, "config": {"logicalId": _id(number)}}
+            (at / ".platform").write_text(json.dumps(platform))
+            (at / "notebook-content.py").write_text(f"# {number}\n")
+
+    def deploy(self, *more: dict[str, Any]) -> D:
+        """Deploy it, and return the final state."""
+        self.count += 1
+        self.world.clock.advance(60.0)  # nothing else takes time, and later deployments are known by their time
+        workspace = {"id": "ws", "kind": "workspace", "with": {"displayName": "sales", "ifExists": "adopt"}}
+        content = {"id": "content", "kind": "repository", "with": {"workspaceId": WORKSPACE, "path": "items"}}
+        stored = StoredFiles()
+        manifest = packed(
+            {"name": "m", "target": "T", "steps": [workspace, content, *more]}, self.folder, stored=stored
+        )
+        stored.send(self.world.blobs)
+        self.world.submit(manifest, f"d{self.count}")
+        return self.world.run(f"d{self.count}")[0]
+
+    def fail(self) -> D:
+        """Deploy it with a step after it that fails."""
+        return self.deploy({"id": "ball", "kind": "item", "needs": ["content"], "with": FAILS})
+
+    def held(self) -> dict[str, tuple[str, str]]:
+        """Return the name and content of each notebook in the workspace, by its id."""
+        place = next(iter(self.world.model.store.workspaces.values()))
+        shown = {each.id: definitions.shown(place, each, None)["definition"] for each in place.standing()}
+        content = {
+            key: next(part["payload"] for part in each["parts"] if part["path"] == "notebook-content.py")
+            for key, each in shown.items()
+        }
+        return {each.id: (each.name, content[each.id]) for each in place.standing()}
+
+    def names(self) -> list[str]:
+        return sorted(name for name, _ in self.held().values())
+
+    def errors(self) -> list[str]:
+        rows = [step.record for step in self.world.journal.steps(f"d{self.count}")]
+        return [row.error.message for row in rows if row.error is not None]
+
+
+def _id(number: int) -> str:
+    return f"0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c{number:02x}"
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("before", "after"), [(["A"], ["B", "A"]), (["A", "B", "C"], ["B", "C", "D", "A"])], ids=["new", "chain"]
+)
+def test_name_that_a_renamed_item_had_is_free_for_another(
+    tmp_path: Path, before: list[str], after: list[str], seed: int
+) -> None:
+    """The new item is not taken for the old one, which has the name at first: two steps would write to one item. A
+    rollback restores all names."""
+    made = Repository(tmp_path, seed)
+    made.put(*before)
+    assert made.deploy() is D.SUCCEEDED
+    was = made.held()
+    made.put(*after)
+    assert made.fail() is D.COMPENSATED
+    assert made.held() == was
+    assert made.deploy() is D.SUCCEEDED, made.errors()
+    assert made.names() == sorted(after)
+    now = made.held()
+    assert {key: text for key, (_, text) in was.items()}.items() <= {
+        key: text for key, (_, text) in now.items()
+    }.items()
+    assert made.deploy() is D.SUCCEEDED
+    assert made.held() == now
+
+
+def test_names_that_two_items_exchange_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    made = Repository(tmp_path, 1)
+    made.put("A", "B")
+    assert made.deploy() is D.SUCCEEDED
+    was = made.held()
+    made.put("B", "A")
+    assert made.deploy() is D.COMPENSATED
+    assert "'A' and 'B' exchange their names" in "".join(made.errors())
+    assert made.held() == was
+    made.put("B", "C")
+    assert made.deploy() is D.SUCCEEDED, made.errors()
+    made.put("B", "A")
+    assert made.deploy() is D.SUCCEEDED, made.errors()
+
+
+def test_case_of_a_name_changes(tmp_path: Path) -> None:
+    """To Fabric it is the same name, which the item itself has."""
+    made = Repository(tmp_path, 1)
+    made.put("load")
+    assert made.deploy() is D.SUCCEEDED
+    made.put("Load")
+    assert made.deploy() is D.SUCCEEDED, made.errors()
+    assert made.names() == ["Load"]

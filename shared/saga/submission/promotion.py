@@ -20,7 +20,9 @@ from shared.saga.submission.redeploy import stored_manifest
 FIELD = "promotes"
 _PATH = f"$.{FIELD}"
 _NAMED = 10
-_OF_THE_STAGE = frozenset({"template", "bundle", "refs", "valueSet", "ready"})
+_BESIDE = ("schedules", "shortcuts")
+"""Fields of an item with a template of their own, for the files that are set after it."""
+_OF_THE_STAGE = frozenset({"template", "bundle", "refs", "valueSet", "ready", "connections", *_BESIDE})
 """Fields of an item that packing derives from its files and the environment's parameters."""
 
 
@@ -53,11 +55,11 @@ def _of_every_stage(item: JsonObject) -> JsonObject:
 
 
 def _files(name: str, item: JsonObject, read: Callable[[str], bytes]) -> list[list[Any]]:
-    """Return path and SHA-256 of each file of an item; a shell has none."""
-    if not item.get("template"):
-        return []
+    """Return path and SHA-256 of each file of an item; a shell has none but its shortcuts."""
+    beside = [found for field in _BESIDE if (found := as_object(item.get(field))) is not None]
     try:
-        rows = as_list(stored_template(item, read)["parts"]) or []
+        templates = [stored_template(each, read) for each in (item, *beside) if each.get("template")]
+        rows = [row for each in templates for row in as_list(each["parts"]) or []]
         return [[row["path"], row["sha256"]] for row in map(as_object, rows) if row is not None]
     except (InvalidInputError, ValueError, KeyError, TypeError, RecursionError):
         raise NotFoundError(f"the list of the files of {name} is not stored") from None

@@ -1,6 +1,8 @@
 """Promotion: only what the stage before deployed, and only if that succeeded."""
 
 import copy
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -127,12 +129,12 @@ def test_parts_of_a_repository_are_its_files_before_their_parameters() -> None:
     assert parts_of(item(test), blobs) != parts_of(item(test, folder="/b"), blobs)
 
 
-def repository(environment: str, blobs: MemoryBlobs) -> Any:
-    """Return the manifest of the example as the command line packs and stores it."""
+def repository(environment: str, blobs: MemoryBlobs, folder: Path = ROOT / "examples" / "repository") -> Any:
+    """Return the manifest of the example, or of another folder, as the command line packs and stores it."""
     stored = StoredFiles()
     spec = {"workspaceId": "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01", "path": "workspace", "environment": environment}
     data = {"name": "m", "steps": [{"id": "content", "kind": "repository", "with": spec}]}
-    whole = pack.packed(data, ROOT / "examples" / "repository", stored=stored)
+    whole = pack.packed(data, folder, stored=stored)
     stored.send(blobs)
     return whole
 
@@ -144,6 +146,37 @@ def test_parts_of_a_packed_repository_are_the_same_in_each_environment() -> None
     assert test != prod
     assert "content/Notebook/Join" in parts_of(test, blobs)
     assert parts_of(test, blobs) == parts_of(prod, blobs)
+
+
+def test_values_of_an_environment_are_no_difference(tmp_path: Path) -> None:
+    """An entry without a filter applies to every file, also to schedules and shortcuts; the connection of a semantic
+    model is that of the environment. A changed file of either is a difference."""
+    shutil.copytree(ROOT / "examples" / "repository" / "workspace", tmp_path / "workspace")
+    notebook = next((tmp_path / "workspace").rglob("Join*.Notebook"))
+    ids = ("0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01", "1f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01")
+    (tmp_path / "workspace/parameter.yml").write_text(
+        "find_replace:\n- find_value: dev\n  replace_value: {TEST: test, PROD: prod}\n"
+        f"semantic_model_binding: {{default: {{connection_id: {{TEST: {ids[0]}, PROD: {ids[1]}}}}}}}\n"
+    )
+    plan = {"type": "Cron", "interval": 60, "localTimeZoneId": "UTC"}
+    plan |= {"startDateTime": "2026-01-01T00:00:00Z", "endDateTime": "2027-01-01T00:00:00Z"}
+    schedules = notebook / ".schedules"
+    schedules.write_text(json.dumps({"schedules": [{"enabled": True, "configuration": plan}]}))
+    links = tmp_path / "workspace/Storage/sales.Lakehouse/shortcuts.metadata.json"
+    target = {"adlsGen2": {"connectionId": ids[0], "location": "https://dev.dfs.core.windows.net", "subpath": "/a"}}
+    links.write_text(json.dumps([{"name": "a", "path": "Tables", "target": target}]))
+    blobs = MemoryBlobs()
+
+    def parts(environment: str) -> dict[str, str]:
+        return parts_of(repository(environment, blobs, tmp_path), blobs)
+
+    test = parts("TEST")
+    assert test == parts("PROD")
+    schedules.write_text(json.dumps({"schedules": [{"enabled": False, "configuration": plan}]}))
+    links.write_text("[]")
+    now = parts("PROD")
+    changed = {name for name in test if test[name] != now[name]}
+    assert changed == {"content/Notebook/Join", "content/Lakehouse/sales"}
 
 
 def test_parts_of_packed_files_are_the_same_with_other_inputs(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The routes of git integration. No recording shows any of them; see `git_sync` for what is assumed.
 
-A branch must exist before a workspace is connected with it: the control API's POST git creates it and commits to it.
+A branch and the folder in it must exist before a workspace is connected with them ("Tutorial: End-to-end automation in
+Fabric", learn.microsoft.com/fabric/cicd). The control API's POST git creates them and commits to them. Assumed: an
+update from Git does with schedules what an update of the definition does (schedules.py).
 """
 
 import json
@@ -8,13 +10,18 @@ from dataclasses import replace
 
 from local.fabric_simulator import bulk, git_sync, items
 from local.fabric_simulator.connections import Connections
-from local.fabric_simulator.git_objects import Provider, key_of
+from local.fabric_simulator.git_objects import Branch, Provider, key_of
 from local.fabric_simulator.git_sync import GitLink, Link, Side
 from local.fabric_simulator.http import Answer, ApiError, Request
 from local.fabric_simulator.route import WORKSPACE, Route
 from local.fabric_simulator.store import Workspace, stamp
 from local.fabric_simulator.world import Body, World, list_field, object_field, rows_field, text_field
 
+_NOTHING_THERE = (
+    "The requested operation can't be completed because the Git provider resource could not be found using the "
+    "provided Git connection details."
+)
+"""Source: answers that users of the API quote; their status is assumed."""
 _REQUIRED = {"AzureDevOps": ("organizationName", "projectName"), "GitHub": ("ownerName",)}
 
 
@@ -65,12 +72,17 @@ def connect(world: World, request: Request, workspace_id: str) -> Answer:
         raise ApiError(400, "InvalidInput", f"The {wrong} field is required.")
     credentials = _credentials(world, workspace, object_field(body, "myGitCredentials"), provider)
     branch = world.store.part(Provider).branches.get(key_of(details))
-    if branch is None or not branch.commits:
-        raise ApiError(404, "GitProviderResourceNotFound", "The git provider has no such branch.", synthetic=True)
+    directory = str(details["directoryName"] or "").strip("/")
+    if branch is None or not branch.commits or not _has_folder(branch, directory):
+        raise ApiError(404, "GitProviderResourceNotFound", _NOTHING_THERE, synthetic=True)
     held = workspace.part(GitLink)
-    held.link = Link(details, branch, str(details["directoryName"] or "").strip("/"))
+    held.link = Link(details, branch, directory)
     held.credentials[world.identity] = credentials
     return Answer(200, empty=True)
+
+
+def _has_folder(branch: Branch, directory: str) -> bool:
+    return not directory or any(path.startswith(f"{directory}/") for path in branch.head.files)
 
 
 def disconnect(world: World, request: Request, workspace_id: str) -> Answer:

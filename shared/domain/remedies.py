@@ -17,6 +17,10 @@ from shared.domain.row_limits import fitted_error
 _MAX_TEXT = 4_000
 """Characters of an error's text that are read; row_limits.py cuts the rest to the row limit."""
 _SUBMIT_LATER = "If it was created just now, it may not be known everywhere yet: submit again in a few minutes."
+_STRATEGY = (
+    "Give the step of kind git_connection an initializationStrategy; or, if other steps of the deployment create the "
+    "items in the workspace, let them need the git_update."
+)
 _REMEDIES: dict[str, str] = {
     "WorkspaceNameAlreadyExists": "A workspace that this identity cannot see has this name in the tenant. Choose "
     "another name, or grant the identity a role on that workspace.",
@@ -32,8 +36,18 @@ _REMEDIES: dict[str, str] = {
     "InsufficientPrivileges": "Grant the identity the workspace role that the call needs.",
     "PrincipalTypeNotSupported": "Fabric does not allow this for a service principal; use another identity. A step of "
     "kind git_connection needs a connectionId.",
-    "MissingInitializationPolicy": "Give the step of kind git_connection an initializationStrategy; or, if other steps "
-    "of the deployment create the items in the workspace, let them need the git_update.",
+    "MissingInitializationPolicy": _STRATEGY,
+    "MissingInitializationStrategy": _STRATEGY,
+    "GitProviderResourceNotFound": "Check the organisation or owner, project, repository, branch and folder "
+    "(directoryName) of the step of kind git_connection. All must exist: Fabric creates none of them, and the case of "
+    "the folder's name matters. Git stores no empty folder, so commit a file to it, for example .gitkeep.",
+    "ConnectionMismatch": "Use a connection (connectionId) for the provider and the repository that the step names.",
+    "MissingWorkspaceConflictResolution": "Give the step of kind git_update a conflictResolution.",
+    "DuplicateLogicalId": "Two items in the branch have the same logicalId in .platform: give one of them a new one.",
+    "DuplicateDisplayNameAndType": "Two items have the same name and type: rename one of them.",
+    "CyclicDependencyDetected": "Items in the branch refer to each other in a circle: remove one of the references.",
+    "GitFilePathTooLong": "Shorten the path that Fabric names, then commit and submit again.",
+    "InvalidSystemFiles": "Correct the file .platform that Fabric names, then commit and submit again.",
     "InvalidInput": "Correct the field that Fabric names.",
     "ItemDisplayNameNotAvailableYet": "The name of a deleted item is reserved for some minutes; submit again later.",
     "WorkspaceNotConnectedToGit": "Connect the workspace with a branch first, for example by a step of kind "

@@ -309,7 +309,7 @@ def play_git(t: Tenant, _: str) -> None:
     """Make every call of git integration, in a workspace of its own."""
     workspace = t.workspace("with git")
     t.item(workspace, "Notebook", "committed", definition=definition(notebook__content_py="x = 1"))
-    t.control("POST", "git", {"gitProviderDetails": GITHUB, "files": {"README.md": "empty"}})
+    t.control("POST", "git", {"gitProviderDetails": GITHUB, "files": {"fabric/README.md": "empty"}})
     ok(t, "GET", f"/v1/workspaces/{workspace}/git/connection")
     connection = git_connection(t)
     root = connect_git(t, workspace, connection)

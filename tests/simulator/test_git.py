@@ -37,7 +37,7 @@ def push(t: Tenant, changed: dict[str, str | None]) -> dict[str, Any]:
 def t() -> Tenant:
     """Return a tenant in which nothing takes time, with an empty branch."""
     tenant = Tenant()
-    push(tenant, {"README.md": "sales"})
+    push(tenant, {"fabric/README.md": "sales"})
     return tenant
 
 
@@ -185,12 +185,13 @@ def test_git_deletes_what_the_branch_no_longer_has(t: Tenant) -> None:
 
 
 def test_git_connection_is_checked(t: Tenant) -> None:
-    """A missing branch, missing credentials, a second connection and calls without one are refused."""
+    """A missing branch or folder, missing credentials, a second connection and calls without one are refused."""
     workspace = t.workspace()
     root = f"/v1/workspaces/{workspace}/git"
     credentials = {"source": "ConfiguredConnection", "connectionId": git_connection(t)}
     for details, given, code in (
         ({**GITHUB, "branchName": "none"}, credentials, "GitProviderResourceNotFound"),
+        ({**GITHUB, "directoryName": "Fabric"}, credentials, "GitProviderResourceNotFound"),
         ({**GITHUB, "ownerName": ""}, credentials, "InvalidInput"),
         (GITHUB, {"source": "Automatic"}, "PrincipalTypeNotSupported"),
         (GITHUB, {**credentials, "connectionId": ONE}, "ConnectionNotFound"),

@@ -81,6 +81,18 @@ def test_workspace_with_another_branch_is_left_alone() -> None:
     assert link(made).details["branchName"] == "other"
 
 
+@pytest.mark.parametrize("changes", [{"branchName": "none"}, {"directoryName": "none"}])
+def test_branch_or_folder_that_does_not_exist_fails_at_once(changes: dict[str, Any]) -> None:
+    """Fabric creates neither, so the call is not repeated, and the error says what a person has to do."""
+    made = world()
+    made.submit(manifest(**changes))
+    assert made.run() == [DeploymentState.COMPENSATED]
+    [error] = [s.record.error for s in made.journal.steps("d") if s.record.error is not None]
+    assert error.error_code == "GitProviderResourceNotFound"
+    assert "Fabric creates none of them" in (error.remedy or "")
+    assert len([c for c in made.model.calls if c["path"].endswith("git/connect")]) == 1
+
+
 @pytest.mark.parametrize(
     ("changes", "where", "what"),
     [

@@ -23,6 +23,9 @@ ROW_CHARACTERS = 32_768
 """Characters of a string property (64 KiB of UTF-16)."""
 PAYLOAD_CHARACTERS = 2_800
 """Characters of a payload in its row; larger payloads are blobs (saga/payloads.py)."""
+APART = "$apart"
+"""The member of a payload that is a blob although it is small. The share of an intent has room for one payload: what an
+update made is a second one beside its before-image."""
 PERSON_CHARACTERS, REASON_CHARACTERS = 256 * 6, 2_000
 """Characters of a requester's name, and of a reason."""
 NAME_CHARACTERS = 256 * 12

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from shared.domain.errors import InvalidInputError, NotFoundError, Problem
 from shared.domain.json import JsonObject, canonical
 from shared.domain.ports import Blobs
-from shared.domain.row_limits import PAYLOAD_CHARACTERS
+from shared.domain.row_limits import APART, PAYLOAD_CHARACTERS
 
 INLINE_CHARACTERS = PAYLOAD_CHARACTERS
 """The longest payload that stays in its row."""
@@ -21,8 +21,11 @@ class Payloads:
     blobs: Blobs
 
     def store(self, value: JsonObject) -> JsonObject:
-        """Return the value itself, or a reference to the blob that contains it."""
+        """Return the value itself, or a reference to the blob that contains it: if it is large, or has the member
+        `APART`."""
         text = canonical(value)
+        if APART in value:
+            return self._put(text)
         # A row is ASCII: a character beyond it takes up to twelve there.
         if len(text) <= INLINE_CHARACTERS and len(json.dumps(value, separators=(",", ":"))) <= INLINE_CHARACTERS:
             return value

@@ -12,6 +12,7 @@ from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.names import same_name
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
+from shared.domain.row_limits import APART
 from shared.domain.states import IntentAction
 from shared.domain.text import counted
 from shared.steps import definition_parts, git_changes, git_restore, restorable
@@ -148,7 +149,7 @@ class GitUpdateKind(GatheringKind):
         git_changes.check_data(rows, spec.get("allowDataLoss") or [])
         ids = [row["id"] for row in items]
         image: JsonObject = {"head": head, "commit": commit, "rows": rows, "ids": ids}
-        return {**image, "folders": [row["id"] for row in folders]}
+        return {**image, "folders": [row["id"] for row in folders], APART: True}
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
         """Return git/updateFromGit, which Fabric refuses if one of both heads has moved since the status was read."""

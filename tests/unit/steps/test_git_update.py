@@ -330,3 +330,19 @@ def test_nothing_proves_what_the_update_created_after_somebody_disconnected() ->
 )
 def test_bad_update_is_a_problem(changes: dict[str, Any], where: str) -> None:
     assert where in problems(KINDS["git_update"], {"workspaceId": PERSON, **changes})
+
+
+@pytest.mark.parametrize("count", range(1, 13))
+def test_before_image_and_what_the_update_made_fit_into_the_row_together(count: int) -> None:
+    """Both may be small enough for the row, and too large for it together."""
+    made = world(is_behind=False)
+    ids = [f"{number:08x}-0000-4000-8000-000000000001" for number in range(2 * count)]
+    old = [files("Notebook", f"n{i}", ids[i], "x = 1") for i in range(count)]
+    new = [files("Notebook", f"n{i}", ids[i], "x = 2") for i in range(2 * count)]
+    for number, each in enumerate([old, new]):
+        merged = {path: text for one in each for path, text in one.items()}
+        push(made.model, BRANCH, merged, "" if number else place(made).id)
+    before = contents(made)
+    made.submit(manifest(fails=True))
+    assert made.run() == [DeploymentState.COMPENSATED]
+    assert contents(made) == before

@@ -1,13 +1,14 @@
 """The compensation of an update from Git: which items the update created, and the calls that restore all the others."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from shared.domain.json import JsonObject
+from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.names import same_name
 from shared.domain.ports import Fabric
 from shared.domain.records import Resource
-from shared.steps import eventhouse
+from shared.steps import eventhouse, git_schedules
 from shared.steps.git_changes import Change, changes, identifier, listed
 from shared.steps.git_connection import INITIALISED, connection
 from shared.steps.items import description_call
@@ -73,16 +74,18 @@ def added(before: JsonObject, items: Iterable[JsonObject]) -> list[str]:
 
 
 def survey(
-    fabric: Fabric, workspace_id: str, before: JsonObject, status: JsonObject, known: Sequence[str] | None = None
+    fabric: Fabric, workspace_id: str, before: JsonObject, status: JsonObject, shown: JsonObject | None = None
 ) -> JsonObject:
-    """Return what the update created, what it changed that is still there, and the folders that it created for them.
+    """Return what the update created, what it changed that is still there, the folders that it created for them, and
+    the schedules to restore.
 
     An item is the update's if Git's status links it with the logical id that the branch added, or if the status has
-    neither that logical id nor an uncommitted item of that id. `known` are the ids of those that were there when the
+    neither that logical id nor an uncommitted item of that id. `shown` has the ids of those that were there when the
     update was verified: an item that came later is somebody else's, also if it was committed. Raises FabricError, and
     GuardError for an eventhouse with databases of others.
     """
     items, folders = present(fabric, workspace_id)
+    known = as_list((shown or {}).get("added"))
     candidates = [(row, item) for row, item in _candidates(before, items) if known is None or item["id"] in known]
     named = {identifier(change) for change in (changes(status) if candidates else ())}
     by_key = {key: item_id for key, item_id in named if key}
@@ -100,7 +103,15 @@ def survey(
     here = {item["id"]: item for item in items}
     kept = [row["id"] for row in before["rows"] if row["id"] in here]
     places = [*(item["folderId"] for item in created), *(here[item_id]["folderId"] for item_id in kept)]
-    return {"created": [i["id"] for i in created], "kept": kept, "folders": _new_folders(before, folders, places)}
+    ids = [item["id"] for item in created]
+    after = as_object((shown or {}).get("schedules")) or {}
+    return {
+        "created": ids,
+        "kept": kept,
+        "folders": _new_folders(before, folders, places),
+        "lookalikes": git_schedules.lookalikes(before, items, ids),
+        "schedules": git_schedules.surveyed(fabric, workspace_id, before, items, after),
+    }
 
 
 def _new_folders(before: JsonObject, folders: Iterable[JsonObject], places: Iterable[str]) -> list[str]:
@@ -127,9 +138,9 @@ def _upwards(folder: str, parents: dict[str, str]) -> Iterator[str]:
 def calls(workspace_id: str, before: JsonObject, made: JsonObject, now: JsonObject) -> list[Call]:
     """Return the calls that restore a before-image, in an order in which no name is taken.
 
-    `now` are the items and folders of the workspace at this moment. A call whose effect they
-    show already is left out. They do not show definitions, so the calls for all definitions are in the list, in the
-    same order each time.
+    `now` are the items, folders and schedules of the workspace at this moment. A call whose effect they show already is
+    left out. They do not show definitions, so the calls for all definitions are in the list, in the same order each
+    time.
     """
     path = f"/workspaces/{workspace_id}"
     here = {item["id"]: item for item in now["items"]}
@@ -148,16 +159,32 @@ def calls(workspace_id: str, before: JsonObject, made: JsonObject, now: JsonObje
             body: JsonObject = {"targetFolderId": wanted} if wanted else {}
             found.append(_looked_for("POST", f"{path}/items/{row['id']}/move", body))
     found += _folders(path, made["folders"], now, {item["id"] for item in created}, {r["id"]: r for r in kept})
-    others = [item for item in now["items"] if item["id"] not in made["created"]]
+    names = {row["id"]: row["name"] for row in kept}  # the renames above come first
+    others = [
+        {**item, "displayName": names.get(item["id"], item["displayName"])}
+        for item in now["items"]
+        if item["id"] not in made["created"]
+    ]
+    pieces = git_schedules.definitions(before)
     for row in rows:
         if row["change"] == Change.DELETED and row["id"] not in here and not _is_named(row, others):
-            found.append(_create(path, row, before["definitions"][row["id"]], folder_ids))
+            found.append(_create(path, row, pieces[row["id"]], folder_ids))
     definitions = [
         Call("POST", f"{path}/items/{item_id}/updateDefinition", "updateDefinition", {"definition": definition})
         for item_id in made["kept"]
-        if (definition := before["definitions"].get(item_id)) is not None
+        if (definition := pieces.get(item_id)) is not None
     ]
-    return [_uncounted(call) for call in found] + definitions
+    first = [_uncounted(call) for call in found] + definitions
+    if not made.get("schedules"):
+        return first
+    return _looking_again(first) + git_schedules.calls(workspace_id, made, now["schedules"])
+
+
+def _looking_again(calls: list[Call]) -> list[Call]:
+    """Return calls, the last of which that sends a definition decides about the schedules: it may change some, or its
+    item has an id only when it was sent."""
+    last = max((i for i, call in enumerate(calls) if "definition" in (call.body or {})), default=-1)
+    return [replace(call, decides_next=True) if i == last else call for i, call in enumerate(calls)]
 
 
 def _looked_for(method: str, path: str, body: JsonObject | None = None) -> Call:
@@ -165,7 +192,7 @@ def _looked_for(method: str, path: str, body: JsonObject | None = None) -> Call:
 
 
 def _uncounted(call: Call) -> Call:
-    return Call(call.method, call.path, call.operation_kind, call.body, call.query, is_looked_for=True)
+    return replace(call, is_looked_for=True)
 
 
 def _names(path: str, kept: Sequence[JsonObject], here: dict[str, JsonObject]) -> list[Call]:

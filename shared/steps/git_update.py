@@ -8,14 +8,14 @@ from collections.abc import Mapping
 
 from shared.domain.errors import FabricTransientError, InvalidInputError, Problem
 from shared.domain.fields import Fields, Words
-from shared.domain.json import JsonObject, as_list, as_object
+from shared.domain.json import JsonObject, as_object
 from shared.domain.names import same_name
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.domain.row_limits import APART
 from shared.domain.states import IntentAction
 from shared.domain.text import counted
-from shared.steps import definition_parts, git_changes, git_restore, restorable
+from shared.steps import definition_parts, git_changes, git_restore, git_schedules, restorable
 from shared.steps.details import Details
 from shared.steps.gathering_kind import Gathered, GatheringKind
 from shared.steps.git_changes import Change
@@ -114,17 +114,18 @@ class GitUpdateKind(GatheringKind):
     def gather(
         self, fabric: Fabric, spec: JsonObject, image: JsonObject | None, count: int, answer: JsonObject | None
     ) -> Gathered:
-        """Read the status of Git, and then the definition of each item that the update changes or deletes."""
+        """Read the status of Git, and then the definition and the schedules of each item that the update changes or
+        deletes."""
         if image is None:
             status = answer if answer is not None else _status(fabric, spec["workspaceId"])
             if isinstance(status, OperationStarted):
                 return Gathered(operation=status, operation_kind=_STATUS)
             begun = self._begun(fabric, spec, status)
             return Gathered(begun, is_complete=not git_restore.to_read(begun))
-        wanted = git_restore.to_read(image)
+        wanted, place = git_restore.to_read(image), spec["workspaceId"]
         item_id = wanted[count]
         if answer is None:
-            path = f"/workspaces/{spec['workspaceId']}/items/{item_id}/getDefinition"
+            path = f"/workspaces/{place}/items/{item_id}/getDefinition"
             reply = fabric.send("POST", path)  # changes nothing, so it needs no intent
             if reply.operation is not None:
                 return Gathered(image, operation=reply.operation, operation_kind="getDefinition")
@@ -133,7 +134,9 @@ class GitUpdateKind(GatheringKind):
         if definition is None:
             message = f"Fabric does not return the complete definition of item {item_id}, so it could not be restored"
             raise NoBeforeImageError(message, call="getDefinition")
-        return Gathered(image, (item_id, definition), is_complete=count + 1 == len(wanted))
+        row = next(row for row in image["rows"] if row["id"] == item_id)
+        name = git_schedules.piece_name(item_id, git_schedules.read(fabric, place, item_id, row["type"]))
+        return Gathered(image, (name, definition), is_complete=count + 1 == len(wanted))
 
     def _begun(self, fabric: Fabric, spec: JsonObject, status: JsonObject) -> JsonObject:
         """Return the image without definitions. Raises InvalidInputError for an update that may not be made."""
@@ -149,7 +152,7 @@ class GitUpdateKind(GatheringKind):
         git_changes.check_data(rows, spec.get("allowDataLoss") or [])
         ids = [row["id"] for row in items]
         image: JsonObject = {"head": head, "commit": commit, "rows": rows, "ids": ids}
-        return {**image, "folders": [row["id"] for row in folders], APART: True}
+        return {**image, "folders": [row["id"] for row in folders], git_schedules.ARE_READ: True, APART: True}
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
         """Return git/updateFromGit, which Fabric refuses if one of both heads has moved since the status was read."""
@@ -192,20 +195,29 @@ class GitUpdateKind(GatheringKind):
         return Snapshot(resource, {"items": items, "folders": folders})
 
     def shown(self, fabric: Fabric, spec: JsonObject, intent: Intent) -> JsonObject:
-        """Return the ids of the new items with the types and names of those that the branch added."""
-        return {"added": git_restore.added(intent.before or {}, git_restore.present(fabric, spec["workspaceId"])[0])}
+        """Return the ids of the new items with the types and names of those that the branch added, and the schedules of
+        the changed items."""
+        before, place = intent.before or {}, spec["workspaceId"]
+        added = git_restore.added(before, git_restore.present(fabric, place)[0])
+        return {"added": added, "schedules": git_schedules.shown(fabric, place, before)}
 
     def survey(
         self, fabric: Fabric, spec: JsonObject, intent: Intent, answer: JsonObject | None
     ) -> JsonObject | OperationStarted:
-        """Return the items that the update created, by the status of Git, and those that are still there."""
+        """Return the items that the update created, by the status of Git, those that are still there, and the schedules
+        to restore."""
         if answer is None and git_restore.needs_status(fabric, spec["workspaceId"], intent.before or {}):
             status = _status(fabric, spec["workspaceId"])
             if isinstance(status, OperationStarted):
                 return status
             answer = status
-        known = as_list((intent.made or {}).get("added"))
-        return git_restore.survey(fabric, spec["workspaceId"], intent.before or {}, answer or {}, known)
+        return git_restore.survey(fabric, spec["workspaceId"], intent.before or {}, answer or {}, intent.made)
+
+    def completed(self, fabric: Fabric, intent: Intent, found: Snapshot) -> Snapshot:
+        """Return the items and folders with the present schedules of those whose schedules are restored."""
+        place, items = found.resource.parent_id or "", found.image["items"]
+        rows = git_schedules.present(fabric, place, intent.made or {}, items)
+        return Snapshot(found.resource, {**found.image, "schedules": rows})
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         """Return the calls that restore the before-image; nothing was created by the step itself."""

@@ -38,12 +38,14 @@ DELETED = "deleted"
 """The word with which a plan names a schedule that the step deletes."""
 
 
-def of_item(fabric: Fabric, workspace_id: str, item_id: str, item_type: str) -> list[JsonObject]:
+def of_item(
+    fabric: Fabric, workspace_id: str, item_id: str, item_type: str, more: Iterable[str] = ()
+) -> list[JsonObject]:
     """Return what must be known of each schedule of an item to switch it off and on. Raises FabricError.
 
     A row without an id, or that does not say whether it is on, is a transient error: with it, the list does not say
     which schedules there are. One that does not show when it starts has no `configuration` here: it could not be
-    restored, and stays.
+    restored, and stays. `more` names further members that are objects.
     """
     if item_type not in JOBS:
         return []
@@ -52,14 +54,13 @@ def of_item(fabric: Fabric, workspace_id: str, item_id: str, item_type: str) -> 
     if not all(row.get("id") and isinstance(row.get("enabled"), bool) for row in rows):
         what = "the list has a schedule without an id, or one that is neither on nor off"
         raise FabricTransientError(what, call=f"GET {at}", status=200)
-    return [_read(row) for row in rows]
+    names = ("configuration", "executionData", *more)
+    return [_read(row, names) for row in rows]
 
 
-def _read(row: JsonObject) -> JsonObject:
+def _read(row: JsonObject, names: Iterable[str]) -> JsonObject:
     shown: JsonObject = {"id": row["id"], "enabled": row["enabled"]}
-    return shown | {
-        name: row[name] for name in ("configuration", "executionData") if as_object(row.get(name)) is not None
-    }
+    return shown | {name: row[name] for name in names if as_object(row.get(name)) is not None}
 
 
 def switched(
@@ -217,6 +218,11 @@ def _may_be_made_from(old: JsonObject, row: JsonObject) -> bool:
     return is_same_plan(old, row) and may_be_of(row.get("executionData"), old.get("executionData"))
 
 
+def is_as_it_was(old: JsonObject, row: JsonObject) -> bool:
+    """Return True if a schedule is on or off as before, and starts its jobs at the same times with the same data."""
+    return old.get("enabled") == row.get("enabled") and _is_like(old, row)
+
+
 def _is_made_from(sent: JsonObject, row: JsonObject) -> bool:
     """Return True if Fabric may have made a schedule from one of a definition. One without a plan makes none."""
     wanted = as_object(sent.get("configuration"))
@@ -249,9 +255,7 @@ def restored(
     made = [row for row in others if any(_is_made_from(each, row) for each in sent)]
     reused, gone, made = _paired(gone, made, lambda old, row: True)
     changed = [
-        (old, row)
-        for old, row in (*held, *anew, *reused)
-        if "configuration" in old and (old.get("enabled") != row.get("enabled") or not _is_like(old, row))
+        (old, row) for old, row in (*held, *anew, *reused) if "configuration" in old and not is_as_it_was(old, row)
     ]
     calls = [
         *(Call("PATCH", f"{at}/{row['id']}", "schedule", body_of(old, row)) for old, row in changed),

@@ -95,6 +95,8 @@ class Scenario:
     now."""
     is_behind: bool = False
     """The workspace is connected with a branch whose head has changes of each kind."""
+    is_replanned: bool = False
+    """The workspace is connected with a branch whose head has changes of schedules."""
     was_sent: bool = False
     """The items were created by an earlier deployment of the step, with the content that the repository has."""
     are_orphans: bool = False
@@ -344,6 +346,10 @@ SCENARIOS = (
     Scenario("environment, created", _step("environment", **_COMPUTE)),
     Scenario("environment, updated", _step("environment", **_COMPUTE, ifExists="update"), _SPARK_THERE[:1]),
     Scenario("Git, updated", _step("git_update", **_IN_WORKSPACE), is_behind=True),
+    Scenario("Git, schedules updated", _step("git_update", **_IN_WORKSPACE), is_replanned=True),
+    Scenario(
+        "Git, updated without schedules", _step("git_update", **_IN_WORKSPACE), is_replanned=True, needs_part=True
+    ),
     Scenario("connection, bound", _step("connection_binding", **_BINDS), (_MODEL,)),
     Scenario("connection, changed", _step("connection_binding", **_BINDS), (_MODEL,), is_bound=True),
     Scenario("items of a repository, created", _REPOSITORY),
@@ -413,6 +419,8 @@ def prepared(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None
         put_listed(world, scenario.was_listed)
     if scenario.is_behind:
         git_branches.put_behind(world.model, next(iter(world.model.store.workspaces)), BRANCH)
+    if scenario.is_replanned:
+        git_branches.put_replanned(world.model, next(iter(world.model.store.workspaces)), BRANCH)
     if scenario.has_schedule:
         put_schedule(world)
     steps: list[dict[str, Any]] = [{"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}}, scenario.step]

@@ -1,7 +1,8 @@
 """A workspace that is connected with a branch, which the deployments of a schedule update and have to restore.
 
 Everything here is drawn from a random generator of its own, so that the rest of a seed's schedule stays the same. The
-branch deletes nothing: an operation of Fabric that fails would reserve the name of what the rollback creates again.
+branch deletes a pipeline, which Fabric creates again at once, and no notebook: an operation of Fabric that fails would
+reserve its name, and the rollback could never create it again.
 """
 
 import base64
@@ -18,7 +19,7 @@ from shared.steps.definition_parts import PLATFORM
 from tests.simulation import git_branches
 from tests.simulation.edges import own_role
 from tests.simulation.fault_table import BRANCH
-from tests.simulation.git_branches import CHANGED, NEW, RENAMED, files, without
+from tests.simulation.git_branches import CHANGED, NEW, RENAMED, files, plans, without
 from tests.simulation.other_actors import OtherActors
 from tests.simulation.world import World
 
@@ -30,6 +31,8 @@ _NEXT = {
     **files("Notebook", "other", RENAMED, "y = 2", folder="Raw/"),
     **files("Notebook", "new", NEW, "n = 1", folder="Raw/Deep/"),
 }
+_AT_HEAD = ("x = 2", "/Raw/Deep/new.Notebook", "/Raw/other.Notebook", "['07:00']", "['08:00']")
+"""Texts and times of schedules that the workspace has when it is at the head of the branch."""
 
 
 @dataclass
@@ -57,12 +60,11 @@ class GitInSchedule:
         self.place = control.seed(self.world.model, {"workspaces": [row]})["workspaces"][0]["id"]
         self.others.remember(self.place)
         self.others.compared.add(self.place)
-        git_branches.push(self.world.model, BRANCH, _OLD, self.place)
-        git_branches.push(self.world.model, BRANCH, _NEXT)
+        git_branches.put_replanned(self.world.model, self.place, BRANCH, (_OLD, _NEXT))
         self.before = self._now()
 
     def _now(self) -> str:
-        """Return place, description and text of each item that no other actor created, and the folders."""
+        """Return place, description, text and schedules of each item that no other actor created, and the folders."""
         workspace = self.world.model.store.workspaces[self.place]
         rows = [
             (root_of(workspace, item), item.description, base64.b64decode(part["payload"]).decode())
@@ -71,7 +73,8 @@ class GitInSchedule:
             for part in (item.definition or {"parts": []})["parts"]
             if part["path"] != PLATFORM
         ]
-        return str([sorted(rows), sorted(f.name for f in workspace.part(Folders).by_id.values())])
+        own = [item for item in workspace.items.values() if item.id not in self.others.things]
+        return str([sorted(rows), sorted(f.name for f in workspace.part(Folders).by_id.values()), plans(own)])
 
     def amend(self, manifest: dict[str, Any]) -> None:
         """Update the workspace, and in most schedules add a step after it that cannot succeed."""
@@ -96,6 +99,6 @@ class GitInSchedule:
         now = self._now()
         if not kept and now != self.before:
             yield f"every update from Git was compensated; the workspace was {self.before} and is {now}"
-        is_at_head = all(text in now for text in ("x = 2", "/Raw/Deep/new.Notebook", "/Raw/other.Notebook"))
+        is_at_head = all(text in now for text in _AT_HEAD) and "/past.DataPipeline" not in now
         if kept and not is_at_head and all(self.world.state(d) is DeploymentState.SUCCEEDED for d, _ in updates):
             yield f"{kept[0]} succeeded, and the workspace is not at the head of the branch: {now}"

@@ -71,9 +71,9 @@ CODES: dict[str, type[FabricError]] = {
 }
 """The error class of each code. FabricNotFoundError is about the resource in the path. Another one that a call names (a
 principal, a capacity) may have been created just now and not be known everywhere yet, so that the call is retried. A
-paused capacity may be resumed. What is wrong in a repository or with the branch that a workspace names is mended by a
-person only: GitProviderResourceNotFound means that the branch or the folder must be created first ("Tutorial:
-End-to-end automation in Fabric", learn.microsoft.com/fabric/cicd), and Fabric's answers call it not retriable."""
+paused capacity may be resumed. Only a person can mend mistakes in a repository or in the name of a branch:
+GitProviderResourceNotFound means that the branch or the folder must be created first ("Tutorial: End-to-end automation
+in Fabric", learn.microsoft.com/fabric/cicd), and Fabric's answers call it not retriable."""
 
 WAIT_CODES = frozenset(
     {

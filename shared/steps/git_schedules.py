@@ -1,9 +1,9 @@
 """The schedules of the items that an update from Git changes or deletes, and the calls that restore them.
 
 Fabric keeps an item's schedules in the branch, in the part `.schedules` of its definition. Source: "Job scheduler in
-Microsoft Fabric" (learn.microsoft.com/fabric/fundamentals/job-scheduler). What an update from Git does with those that
-the item has, no documentation says and no recording shows. So nothing is assumed of it: the schedules are read before
-the update, when it was verified, and before a rollback restores the definitions.
+Microsoft Fabric" (learn.microsoft.com/fabric/fundamentals/job-scheduler). No documentation and no recording shows how
+an update from Git treats the schedules that the item has. So nothing is assumed of it: they are read before the update,
+when it was verified, and before a rollback restores the definitions.
 """
 
 import json
@@ -153,7 +153,7 @@ def present(fabric: Fabric, workspace_id: str, made: JsonObject, items: Collecti
 
 
 def _id_now(item_id: str, image: JsonObject, made: JsonObject, items: Iterable[JsonObject]) -> str:
-    """Return the id of an item, or of the one that the rollback has created in its place; empty if there is none."""
+    """Return the id of an item, or of the one that the rollback has created in its place; empty if it is not shown."""
     others = {*made["created"], *made["lookalikes"]}
     for item in items:
         is_new = "name" in image and item["id"] not in others and _is_alike(image["name"], image, item)

@@ -176,7 +176,7 @@ def test_schedules_that_fabric_does_not_show_prevent_no_update() -> None:
 
 
 def test_before_image_of_an_earlier_version_says_nothing_of_schedules() -> None:
-    """It has none of any item, which does not mean that there were none."""
+    """It has the schedules of no item, but the items may have had some."""
     made = replanned()
     spec, intent, _ = begun(made)
     for each in KIND.apply(spec, intent):

@@ -136,7 +136,8 @@ def _recall(loaded: settings.Settings, target: str, output: Output) -> Recall:
     """Return what earlier deployments noted, as far as the command line has access to the app's storage."""
     if not (loaded.storage.connection_string or loaded.storage.table_uri):
         return NOTHING_RECALLED
-    return _Recall(deployed.Recalled(command_line.deployed_items(loaded), normal_target(target)), output)
+    found = deployed.noted(command_line.deployed_items(loaded), normal_target(target), bootstrap.SystemClock())
+    return _Recall(found, output)
 
 
 class _Recall:

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.json import JsonObject, canonical
-from shared.domain.ports import DeployedItem, DeployedItems
+from shared.domain.ports import Clock, DeployedItem, DeployedItems
 from shared.domain.ports.deployed import PARTS_OF_ITEMS, SCHEDULES, identity_of
 from shared.domain.record_json import dump, load
 from shared.domain.records import DeploymentRecord, StepRecord
@@ -34,6 +34,8 @@ _NOTED = frozenset(
     )
 )
 """The kinds of steps whose ends are noted."""
+_WORKSPACES = 4
+"""Workspaces whose notes a process keeps, the latest ones."""
 
 
 def nothing_stored(digest: str) -> bytes:
@@ -141,31 +143,38 @@ class Recalled:
         return self.read(digest)
 
 
+def noted(notes: DeployedItems | None, target: str, clock: Clock) -> Recalled:
+    """Return the notes as they are from now on: those of a workspace are read once for all steps of a plan."""
+    return Recalled(notes, target, clock.now(), clock.now)
+
+
 def source_of(target: str, step_id: str) -> str:
     """Return what a note says of where it comes from: the target, and the step of the manifest."""
     return f"{target}/{step_id.split('/')[0]}"
 
 
 class _ReadNotes:
-    """The notes of the workspace that one process has read last: a deployment begins all of its items at once."""
+    """The notes of the workspaces that one process has read last: a deployment begins all of its items at once."""
 
     def __init__(self) -> None:
         # Reentrant: in the simulation, the thread of a read runs the other deliveries of its process meanwhile.
         self._lock = threading.RLock()
-        self._workspace_id = ""
-        self._requested_at: datetime | None = None
-        self._found: dict[str, DeployedItem] = {}
+        self._found: dict[str, tuple[datetime, Mapping[str, DeployedItem]]] = {}
 
     def of_workspace(
         self, notes: DeployedItems, workspace_id: str, later_than: datetime, now: Callable[[], datetime]
     ) -> Mapping[str, DeployedItem]:
         with self._lock:
-            is_other = self._workspace_id != workspace_id
-            if is_other or self._requested_at is None or self._requested_at <= later_than:
-                requested_at = now()
-                found = {note.identity: note for note in notes.of_workspace(workspace_id)}
-                self._found, self._workspace_id, self._requested_at = found, workspace_id, requested_at
-            return self._found
+            known = self._found.get(workspace_id)
+            if known is not None and known[0] > later_than:
+                return known[1]
+            requested_at = now()
+            found = {note.identity: note for note in notes.of_workspace(workspace_id)}
+            self._found.pop(workspace_id, None)
+            self._found[workspace_id] = requested_at, found
+            while len(self._found) > _WORKSPACES:
+                del self._found[next(iter(self._found))]
+            return found
 
 
 _read: WeakKeyDictionary[DeployedItems, _ReadNotes] = WeakKeyDictionary()

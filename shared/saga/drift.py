@@ -113,7 +113,7 @@ class DriftWatch:
                 clock=self.services.clock,
                 policy=DRY_RUN_RETRY.once(),
                 budget_seconds=_PLAN_SECONDS,
-                recall=deployed.Recalled(self.services.deployed, header.target),
+                recall=deployed.noted(self.services.deployed, header.target, self.services.clock),
                 read=self.services.payloads.read,
             )
         except StorageUnavailableError:

@@ -34,7 +34,7 @@ def plan_manifest(request: Request, backend: Backend) -> Reply:
         clock=services.clock,
         policy=policy,
         budget_seconds=BUDGET_SECONDS,
-        recall=deployed.Recalled(services.deployed, normal_target(plan.target)),
+        recall=deployed.noted(services.deployed, normal_target(plan.target), services.clock),
         read=services.payloads.read,
     )
     return json_reply(found.to_json())

@@ -9,6 +9,7 @@ from local.fabric_simulator.http import Request
 from local.fabric_simulator.model import FabricModel
 from local.fabric_simulator.schedules import Schedule, Schedules
 from local.fabric_simulator.store import Item
+from shared.domain.json import canonical
 from tests.simulation.edges import FixedToken
 from tests.simulation.laws import encoded
 from tests.simulation.repositories import configuration
@@ -128,7 +129,8 @@ def put_replanned(
         if item.type == "DataPipeline":
             for row in item.part(Schedules).by_id.values():  # the one that the branch lists as off is on now
                 row.shown["enabled"] = True
-            put_by_hand(item, "23:00", enabled=item.name != "clean", executionData={"parameters": {"day": 1}})
+            data = {**model.settings.schedule_data_added, "parameters": {"day": 1}}
+            put_by_hand(item, "23:00", enabled=item.name != "clean", executionData=data)
     push(model, branch, {**REPLANNED, **others[1]})
 
 
@@ -136,6 +138,6 @@ def plans(items: Any) -> list[tuple[str, str, bool, str]]:
     """Return the name of its item, the time, whether it is on, and the data of each schedule of these items."""
     found = [(item.name, row.shown) for item in items for row in item.part(Schedules).by_id.values()]
     return sorted(
-        (name, str(row["configuration"]["times"]), bool(row["enabled"]), json.dumps(row.get("executionData") or {}))
+        (name, str(row["configuration"]["times"]), bool(row["enabled"]), canonical(row.get("executionData") or {}))
         for name, row in found
     )

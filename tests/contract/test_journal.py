@@ -1247,3 +1247,31 @@ def test_journal_sequences_of_a_missing_deployment_are_not_found(journal: Journa
     journal.purge(fresh_id)
     with pytest.raises(NotFoundError):
         journal.sequences(fresh_id)
+
+
+def test_journal_shows_a_header_that_is_not_older_than_its_step(
+    faulty: FaultyJournal, fresh_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The header moves between the two reads: the later one is shown, by two point reads and no query, which would scan
+    the partition."""
+    journal, read, reads = faulty.journal, TableClient.get_entity, list[str]()
+    header = journal.create(a_header(fresh_id), some_steps(fresh_id, 3), "accepted")
+    journal.write_header(headed(journal.header(fresh_id), D.RUNNING))
+
+    def reading(client: TableClient, partition: str, row: str, **options: Any) -> Any:
+        found = read(client, partition, row, **options)
+        reads.append(row)
+        if len(reads) == 1:
+            journal.write_header(headed(journal.header(fresh_id), D.COMPENSATING))
+        return found
+
+    def scanning(client: TableClient, *given: Any, **options: Any) -> Any:
+        raise AssertionError(f"a query: {given}")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TableClient, "get_entity", reading)
+        patched.setattr(TableClient, "query_entities", scanning)
+        shown, step = journal.step(fresh_id, 1)
+    assert (header.state, shown.record.state, step.record.ordinal) == (D.ACCEPTED, D.COMPENSATING, 1)
+    assert reads[0] == rows.step_key(1)
+    assert len(reads) == 3  # the step, the header for the write in between, and the header

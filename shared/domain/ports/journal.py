@@ -93,7 +93,10 @@ class Journal(JournalReads, Protocol):
         ...
 
     def step(self, deployment_id: str, ordinal: int) -> tuple[Versioned[DeploymentRecord], Versioned[StepRecord]]:
-        """Return the header and one step, in one read. Raises NotFoundError."""
+        """Return the header and one step. Raises NotFoundError, ForgottenError.
+
+        The header is never older than the step: if the step is still as shown when it is written, then it was so when
+        the header was read."""
         ...
 
     def write_step(self, change: Change[StepRecord]) -> Versioned[StepRecord]:

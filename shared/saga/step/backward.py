@@ -10,6 +10,7 @@ tries again.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -187,7 +188,6 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: JsonObject) -> Att
         counted += 0 if call.is_looked_for else 1
         if not call.is_looked_for and counted <= d.step.calls_done:
             continue
-        d.prove_claim()
         try:
             reply = _sent(d, gathering.filled(d, call), found.resource.parent_id or "", moved)
         except FabricNotFoundError:
@@ -224,14 +224,14 @@ def _sent(d: Delivery, call: Call, workspace_id: str, moved: list[Call]) -> Fabr
     """Send a call and return the reply. If it moves an item back into a folder that has been deleted since, move it to
     the root of the workspace instead, and add the call to `moved`. Raises FabricError."""
     try:
-        return d.fabric.send(call.method, call.path, call.body, call.query)
+        return d.change(call)
     except FabricError as error:
         if not call.folder_id or error.error_code != "FolderNotFound":
             raise
         if not is_folder_gone(d.fabric, workspace_id, call.folder_id):
             raise  # created a moment ago, and not known everywhere yet
     moved.append(call)
-    return d.fabric.send(call.method, call.path, {}, call.query)
+    return d.change(replace(call, body={}))
 
 
 def _without_folder(moved: list[Call]) -> str:

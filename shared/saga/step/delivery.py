@@ -31,6 +31,7 @@ from shared.domain.ports import (
     Clock,
     DeployedItems,
     Fabric,
+    FabricReply,
     Journal,
     OperationStatus,
     StepQueue,
@@ -49,7 +50,7 @@ from shared.saga.step.looks import FIRST_LOOK_SECONDS, DeliveryFabric, KnownFabr
 from shared.saga.step.outcome import Ignore, Outcome, Repeat, Reschedule, Settle
 from shared.steps import ELSEWHERE
 from shared.steps.elsewhere import ElsewhereKind
-from shared.steps.kind import StepKind
+from shared.steps.kind import Call, StepKind
 
 log = logging.getLogger(__name__)
 
@@ -251,7 +252,7 @@ class Delivery:
         self._row = self.services.journal.write_step(Change(self._row, after, ENGINE, ""))
 
     def prove_claim(self) -> None:
-        """Make sure that this delivery still holds the step, and has most of a lease left: call it before each call
+        """Make sure that this delivery still holds the step, and has most of a lease left, immediately before a call
         that changes something. A holder that was held up must not act on what it saw long ago, because another delivery
         may have taken the step by then. Raises ConflictError if one has.
         """
@@ -261,6 +262,13 @@ class Delivery:
         if self.services.clock.now() >= claim.expires_at - timedelta(seconds=lease * (1 - 1 / HEARTBEATS_PER_LEASE)):
             with self._writing:
                 self._renew()
+
+    def change(self, call: Call) -> FabricReply:
+        """Send a call that changes something in Fabric. Nothing that could take long comes between the proof that this
+        delivery holds the step and the call. Raises ConflictError, FabricError.
+        """
+        self.prove_claim()
+        return self.fabric.send(call.method, call.path, call.body, call.query)
 
     def persist(self, outcome: Outcome) -> Settled | None:
         """Write the outcome of an attempt, and return the event that it owes to the orchestration, or None.

@@ -109,7 +109,7 @@ def stopped(d: Delivery, outcome: Settle, *, waits: bool = True) -> Attempt:
         outcome = replace(outcome, changes={**outcome.changes, "resource": found.resource})
         for call in kind.compensate(spec, d.step.intent, found):
             d.claim({"resource": found.resource}, "stops its run in Fabric")
-            d.fabric.send(call.method, call.path, call.body, call.query)
+            d.change(call)
     except FabricError as error:
         policy = d.services.policy.forward
         decision = decide_retry(perhaps_late(error), d.step.attempt, d.step.deliveries, policy, d.services.jitter())

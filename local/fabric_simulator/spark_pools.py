@@ -150,10 +150,14 @@ def get_settings(world: World, request: Request, workspace_id: str) -> Answer:
 
 
 def change_settings(world: World, request: Request, workspace_id: str) -> Answer:
-    """Answer PATCH spark/settings: the given members replace those of the same names."""
+    """Answer PATCH spark/settings: the given members replace those of the same names. An empty name of the environment
+    stands for none (published OpenAPI, EnvironmentProperties)."""
     workspace = _of(world, workspace_id, change=True)
     spark = workspace.part(Spark)
     spark.settings = _merged(spark.settings, request.json())
+    environment = cast(Body, spark.settings.get("environment") or {})
+    if environment.get("name") == "":  # no default environment; synthetic: as for a workspace that never had one
+        del environment["name"]
     spark.settings_tag = f'"{world.store.new_id()}"'
     return Answer(200, spark.settings, {"ETag": spark.settings_tag})
 

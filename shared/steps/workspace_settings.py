@@ -104,8 +104,14 @@ class SparkSettingsKind(SettingKind):
                 spec.problem("settings", f"'{name[:64]}' is not one of: {', '.join(_SPARK_MEMBERS)}")
 
     def read(self, fabric: Fabric, spec: JsonObject) -> tuple[str, JsonObject]:
+        """Return the settings. A workspace without a default environment shows no name of one (recorded traffic); in
+        requests the empty name stands for none (published OpenAPI, EnvironmentProperties), so it can be restored."""
         image = fabric.get(_spark_path(spec))
-        return "Spark settings", {name: image[name] for name in _SPARK_MEMBERS if name in image}
+        shown: JsonObject = {name: image[name] for name in _SPARK_MEMBERS if name in image}
+        environment = as_object(shown.get("environment"))
+        if environment is not None and environment.get("name") is None:
+            shown["environment"] = {**environment, "name": ""}
+        return "Spark settings", shown
 
     def wanted(self, spec: JsonObject) -> JsonObject:
         return spec["settings"]

@@ -38,9 +38,27 @@ def test_spark_settings_that_somebody_changed_since_are_left_alone() -> None:
 def test_spark_setting_that_is_not_shown_is_refused_before_the_call() -> None:
     """It could not be restored."""
     t = Tenant()
-    spec: dict[str, Any] = {"workspaceId": t.workspace(), "settings": {"environment": {"name": "own"}}}
-    with pytest.raises(InvalidInputError, match=r"\$\.with\.settings\.environment\.name: .* could not be restored"):
+    spec: dict[str, Any] = {"workspaceId": t.workspace(), "settings": {"environment": {"size": "own"}}}
+    with pytest.raises(InvalidInputError, match=r"\$\.with\.settings\.environment\.size: .* could not be restored"):
         SPARK.allow(t.fabric, spec, SPARK.find(t.fabric, spec))
+
+
+@pytest.mark.parametrize("shown", [{}, {"name": None}, {"name": ""}, {"name": "own"}])
+def test_default_environment_is_set_and_restored_also_if_there_was_none(shown: dict[str, Any]) -> None:
+    """Fabric shows no name of an environment for such a workspace, and the empty name stands for none."""
+    t = Tenant()
+    place = t.workspace()
+    settings = t.stored(place).part(Spark).settings
+    settings["environment"] |= shown
+    wanted = {"environment": {"name": "spark", "runtimeVersion": "1.3"}}
+    spec: dict[str, Any] = {"workspaceId": place, "settings": wanted}
+    found, intent = t.image(SPARK, spec)
+    SPARK.allow(t.fabric, spec, found)
+    assert SPARK.changes(spec, found) == ["environment"]
+    t.send(SPARK.apply(spec, intent))
+    assert t.stored(place).part(Spark).settings["environment"]["name"] == "spark"
+    t.compensate(SPARK, spec, intent, found.resource)
+    assert t.stored(place).part(Spark).settings["environment"].get("name") == (shown.get("name") or None)
 
 
 def test_tags_of_others_stay() -> None:

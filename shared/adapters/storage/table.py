@@ -102,4 +102,9 @@ def condition_of(etag: str, mode: UpdateMode = UpdateMode.REPLACE) -> dict[str, 
 
 def quoted(text: str) -> str:
     """Return a key as a literal for an OData filter, with its quotes doubled. Raises LimitError if it is not a key."""
-    return checked_key(text, "a key").replace("'", "''")
+    return literal(checked_key(text, "a key"))
+
+
+def literal(text: str) -> str:
+    """Return a text as a literal for an OData filter, with its quotes doubled. Unlike a key, it may have a slash."""
+    return text.replace("'", "''")

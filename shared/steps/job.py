@@ -3,14 +3,22 @@
 ADR 33 says what is proved of a run whose response was lost.
 """
 
+import json
 import re
 from collections.abc import Mapping
 
-from shared.domain.errors import FabricAmbiguousError, FabricJobError, FabricNotFoundError, FabricRefusedError
+from shared.domain.errors import (
+    FabricAmbiguousError,
+    FabricError,
+    FabricJobError,
+    FabricNotFoundError,
+    FabricRefusedError,
+)
 from shared.domain.fields import GUID, Fields, Words
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
+from shared.domain.row_limits import fitting
 from shared.steps import items
 from shared.steps.job_parameters import check_parameters, execution
 from shared.steps.kind import WORKSPACE_ID, Call, NotYetError, Snapshot, VerificationError
@@ -22,10 +30,17 @@ WHEN = ("on_success", "always")
 EFFECTS = ("none", "irreversible")
 EXIT_LIMIT = 1_000
 """Characters of an exit value that the journal keeps; the rest is cut."""
+_EXIT_ROOM = 3_400
+"""Characters that an exit value takes in its row, where a character beyond ASCII takes six or twelve."""
 _JOB_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 _ENDED = frozenset({"Completed", "Failed", "Cancelled", "Deduped"})
-"""The states in which a run has ended. Fabric may add others, which count as running. Source: published OpenAPI,
-ItemJobStatus."""
+"""The states in which a run has ended. Fabric may add others, which count as running until it refuses to cancel them.
+Source: published OpenAPI, ItemJobStatus."""
+_BY_WORD = {state.lower(): state for state in _ENDED}
+_OVER = "JobAlreadyCompleted"
+"""The code of the refusal to cancel a run that has ended. Source: published OpenAPI, Cancel Item Job Instance."""
+_MANUAL = "Manual"
+_STATUS_LIMIT = 64
 _SEEN = 250
 """Runs that an intent names, the latest ones: Fabric lists the last 100 ended runs of an item and all active ones."""
 _SHOWN = 8
@@ -115,12 +130,12 @@ class JobKind(RunKind):
             row
             for row in _runs(fabric, spec)
             if row["id"][:_SHOWN].lower() not in known
-            and str(row.get("jobType", "")).lower() == spec["jobType"].lower()
-            and row.get("invokeType", "Manual") == "Manual"
+            and str(row.get("jobType") or spec["jobType"]).lower() == spec["jobType"].lower()
+            and (row.get("invokeType") or _MANUAL) == _MANUAL
         ]
         if len(new) == 1:
             return _snapshot(spec, new[0])
-        if any(row.get("status") not in _ENDED for row in new):
+        if any(_status(row) not in _ENDED for row in new):
             raise FabricRefusedError(
                 f"the response to the start of {_what(spec)} was lost, and {len(new)} runs have begun since then: "
                 f"{', '.join(row['id'] for row in new[:5])}. One of them may be this step's; nothing shows which",
@@ -146,7 +161,7 @@ class JobKind(RunKind):
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
         """Return how the run ended. Raises NotYetError while it runs, FabricJobError if it did not complete."""
         shown = fabric.get(f"{_path(spec)}/{resource.id}")
-        status = str(shown.get("status") or "")
+        status = _status(shown)
         if status not in _ENDED:
             raise NotYetError(f"{_what(spec)} is {status or 'without a status'}", self._usual(spec))
         if status != "Completed":
@@ -154,8 +169,9 @@ class JobKind(RunKind):
         exit_value = _exit_value(fabric, spec, resource)
         expected = spec.get("expectExitValue")
         if expected is not None and exit_value != expected:
-            raise VerificationError(f"{_what(spec)} returned {exit_value!r}, not {expected!r} (run {resource.id})")
-        return {"id": resource.id, "status": status, "exitValue": exit_value}
+            shown_value = exit_value[:EXIT_LIMIT]
+            raise VerificationError(f"{_what(spec)} returned {shown_value!r}, not {expected!r} (run {resource.id})")
+        return {"id": resource.id, "status": status, "exitValue": fitting(exit_value[:EXIT_LIMIT], _EXIT_ROOM)}
 
     def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
         """Return the run by its id. A 404 proves its absence only after a list, because a paused capacity sends it
@@ -189,12 +205,20 @@ class JobKind(RunKind):
         if found is not None and found.image["status"] not in _ENDED:
             raise NotYetError(f"{_what(spec)} is being cancelled", 5.0)
 
+    def ended(self, spec: JsonObject, found: Snapshot, error: FabricError) -> str | None:
+        if error.error_code != _OVER:
+            return None
+        return self._has_ended(spec, f" (Fabric shows {found.image['status'] or 'no status'})")
+
     def compensated(self, spec: JsonObject, found: Snapshot) -> str:
         status = found.image["status"]
         if status == "Cancelled" or status not in _ENDED:
             return "its run is cancelled"
+        return self._has_ended(spec, f" as {status}")
+
+    def _has_ended(self, spec: JsonObject, how: str) -> str:
         effects = "; its effects are irreversible and stay" if self.runs_last(spec) else ""
-        return f"it has ended as {status}, and a run that has ended cannot be compensated{effects}"
+        return f"it has ended{how}, and a run that has ended cannot be compensated{effects}"
 
     def _usual(self, spec: JsonObject) -> float:
         return self.expected_seconds.get(_operation(spec), _SECONDS)
@@ -218,13 +242,18 @@ def _resource(spec: JsonObject, run_id: str) -> Resource:
 
 
 def _snapshot(spec: JsonObject, row: JsonObject) -> Snapshot:
-    return Snapshot(_resource(spec, row["id"]), {"status": str(row.get("status") or "")})
+    return Snapshot(_resource(spec, row["id"]), {"status": _status(row)})
 
 
 def _runs(fabric: Fabric, spec: JsonObject) -> list[JsonObject]:
-    """Return the runs of the item; a state that is not a word is left out, so that it counts as running."""
-    rows = (row for row in fabric.list(_path(spec)) if row.get("id"))
-    return [row if isinstance(row.get("status"), str) else {**row, "status": None} for row in rows]
+    return [row for row in fabric.list(_path(spec)) if row.get("id")]
+
+
+def _status(row: JsonObject) -> str:
+    """Return the state of a run, as the published OpenAPI spells it; empty if it is not a word, so that the run counts
+    as running."""
+    word = row.get("status")
+    return _BY_WORD.get(word.strip().lower(), word.strip()[:_STATUS_LIMIT]) if isinstance(word, str) else ""
 
 
 def _failure(spec: JsonObject, resource: Resource, status: str, reason: JsonObject) -> FabricJobError:
@@ -254,4 +283,7 @@ def _exit_value(fabric: Fabric, spec: JsonObject, resource: Resource) -> str:
         shown = fabric.get(path, {"beta": "true"})
     except (FabricRefusedError, FabricNotFoundError):
         return ""
-    return str((as_object(shown.get("properties")) or {}).get("exitValue") or "")[:EXIT_LIMIT]
+    value = (as_object(shown.get("properties")) or {}).get("exitValue")
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False)  # documented as a text; a number could come as one

@@ -10,6 +10,7 @@ A run differs from every other resource in three ways, for which the engine asks
 
 from typing import ClassVar
 
+from shared.domain.errors import FabricError
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
@@ -57,6 +58,11 @@ class RunKind(ResourceKind):
 
     def check_stopped(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> None:
         """Raise NotYetError while a run that was stopped still goes on."""
+        raise NotImplementedError
+
+    def ended(self, spec: JsonObject, found: Snapshot, error: FabricError) -> str | None:
+        """Return what the audit says of a run that Fabric refuses to stop because it has ended; None for any other
+        error. Such a refusal is a proof, whatever state the run shows."""
         raise NotImplementedError
 
     def compensated(self, spec: JsonObject, found: Snapshot) -> str:

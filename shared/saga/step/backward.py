@@ -194,6 +194,11 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: JsonObject) -> Att
             if not call.may_be_done:
                 raise
             continue  # it is gone: there is nothing to restore
+        except FabricError as error:
+            ended = d.kind.ended(spec, found, error) if isinstance(d.kind, RunKind) else None
+            if ended is None:
+                raise
+            return companions.settle(d, ended)
         if reply.operation is not None and call.is_followed:
             return _follow(d, call, reply.operation, counted)
         if call.decides_next:

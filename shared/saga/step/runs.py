@@ -102,6 +102,7 @@ def stopped(d: Delivery, outcome: Settle, *, waits: bool = True) -> Attempt:
         return outcome
     spec = d.services.payloads.load(d.step.spec)
     is_lost = d.resource is None and outcome.changes.get("ambiguous", False)
+    found: Snapshot | None = None
     try:
         found = unless_gone(partial(_begun, d, kind, spec, d.step.intent, is_lost), d.fabric, spec, d.resource)
         if found is None:
@@ -111,6 +112,8 @@ def stopped(d: Delivery, outcome: Settle, *, waits: bool = True) -> Attempt:
             d.claim({"resource": found.resource}, "stops its run in Fabric")
             d.change(call)
     except FabricError as error:
+        if found is not None and kind.ended(spec, found, error) is not None:
+            return outcome
         policy = d.services.policy.forward
         decision = decide_retry(perhaps_late(error), d.step.attempt, d.step.deliveries, policy, d.services.jitter())
         if isinstance(decision, TryAgain):

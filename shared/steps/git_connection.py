@@ -35,6 +35,7 @@ _EXAMPLES = {
     "branchName": "main",
     "directoryName": "/fabric",
 }
+_EXACT = ("branchName", "directoryName")
 NOT_CONNECTED, INITIALISED = "NotConnected", "ConnectedAndInitialized"
 
 
@@ -102,7 +103,7 @@ class GitLinkKind(ResourceKind):
         held, wanted = found.image["details"], _details(spec)
         domain = {_DOMAIN: spec.get(_DOMAIN)} if held.get(_DOMAIN) else {}  # no recording shows whether Fabric names it
         wanted = {**{name: value for name, value in wanted.items() if name != _DOMAIN}, **domain}
-        return [name for name, value in wanted.items() if _text(held.get(name)) != _text(value)]
+        return [name for name, value in wanted.items() if _text(name, held.get(name)) != _text(name, value)]
 
     def missing(self, fabric: Fabric, spec: JsonObject) -> Missing | None:
         return needed.connection(fabric, spec)
@@ -210,9 +211,11 @@ def _details(spec: JsonObject) -> JsonObject:
     return {**details, **({_DOMAIN: spec[_DOMAIN]} if spec.get(_DOMAIN) else {})}
 
 
-def _text(value: object) -> str:
-    """Return a field as it is compared: Fabric may show a folder without its slashes."""
-    return str(value or "").strip("/")
+def _text(name: str, value: object) -> str:
+    """Return a field as it is compared: Fabric may show a folder without its slashes. Only a branch and a folder are
+    the same in one spelling alone: the providers find an owner, a project and a repository whatever the case."""
+    text = str(value or "").strip("/")
+    return text if name in _EXACT else text.casefold()
 
 
 def connection(fabric: Fabric, workspace_id: str) -> JsonObject:

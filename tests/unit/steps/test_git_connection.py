@@ -69,6 +69,14 @@ def test_workspace_that_is_connected_with_the_branch_stays_connected() -> None:
     assert link(made).is_initialized
 
 
+@pytest.mark.parametrize("field", [name for name in BRANCH if name not in ("gitProviderType", "directoryName")])
+def test_names_of_a_repository_are_compared_without_case_and_those_in_it_with_case(field: str) -> None:
+    """GitHub and Azure DevOps find `Contoso/Sales` as `contoso/sales`; a branch `Main` is another one than `main`."""
+    held = {**BRANCH, field: BRANCH[field].upper()}
+    found = Snapshot(Resource("GitConnection", "w/git", "", "w"), {"details": held})
+    assert GitLinkKind().changes(WITH, found) == (["branchName"] if field == "branchName" else [])
+
+
 def test_workspace_with_another_branch_is_left_alone() -> None:
     """The step fails and says what differs; nobody is disconnected."""
     made = world()

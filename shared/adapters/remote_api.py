@@ -19,6 +19,7 @@ from shared.domain.errors import (
     ConflictError,
     FabricError,
     FabricTransientError,
+    ForbiddenError,
     InvalidInputError,
     NotFoundError,
     Problem,
@@ -117,8 +118,8 @@ class RemoteApi:
         self, method: str, path: str, taken: Collection[int] = TAKEN, *, timeout: Any = TIMEOUTS_SECONDS, **options: Any
     ) -> requests.Response:
         """Return an answer whose status is in `taken`. Raises StorageUnavailableError (no answer, 5xx),
-        StorageAuthError (401, 403), NotFoundError, ConflictError, InvalidInputError with the problems, and SagaError
-        for the rest."""
+        StorageAuthError (401), ForbiddenError (403), NotFoundError, ConflictError, InvalidInputError with the problems,
+        and SagaError for the rest."""
         headers = {**options.pop("headers", {}), **self._proven()}
         try:
             answer = self._session.request(
@@ -156,7 +157,7 @@ def _error(answer: requests.Response) -> SagaError:
         return SagaError(f"{detail} and leads to another address, which would get the key: give the app's own address")
     if status in (401, 403):
         remedy = detail if "detail" in text else "set FUNCTION_KEY to a function key of the app"
-        return StorageAuthError(f"the API answers {status}: {remedy}")
+        return (ForbiddenError if status == 403 else StorageAuthError)(f"the API answers {status}: {remedy}")
     if status >= 500:
         return StorageUnavailableError(f"the API answers {status}: {detail}")
     if status == 404:

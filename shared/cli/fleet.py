@@ -17,7 +17,15 @@ from shared import settings
 from shared.bootstrap import command_line
 from shared.cli import pack
 from shared.cli.common import connect, labels, packed, read_manifest
-from shared.cli.follow import BAD_REQUEST, CANCELLED, NOT_ROLLED_BACK, ROLLED_BACK, SUCCEEDED, TIMED_OUT
+from shared.cli.follow import (
+    BAD_REQUEST,
+    CANCELLED,
+    NOT_AUTHORISED,
+    NOT_ROLLED_BACK,
+    ROLLED_BACK,
+    SUCCEEDED,
+    TIMED_OUT,
+)
 from shared.cli.help import COMMAND
 from shared.cli.matrix import Row, read_rows
 from shared.cli.render.output import Output, header_json
@@ -25,7 +33,15 @@ from shared.cli.render.timeline import clean
 from shared.cli.stored import StoredFiles
 from shared.cli.values import promoting, with_inputs
 from shared.domain.deployment_ids import ID_RULE, is_deployment_id
-from shared.domain.errors import ConflictError, InvalidInputError, NotFoundError, Problem, Problems, SagaError
+from shared.domain.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidInputError,
+    NotFoundError,
+    Problem,
+    Problems,
+    SagaError,
+)
 from shared.domain.forgotten import ForgottenError
 from shared.domain.json import content_hash
 from shared.domain.labels import with_labels
@@ -92,28 +108,39 @@ def submit(options: argparse.Namespace, output: Output, new_id: Callable[[Any], 
     wanted = settings.load().traceparent
     trace = wanted if TRACEPARENT.fullmatch(wanted) else ""
     codes: set[int] = set()
+    forbidden: dict[str, ForbiddenError] = {}
     for each in ready:
         message = envelope(
             storage.blobs, each.row.deployment_id, {"manifest": each.manifest}, options.requested_by, trace
         )
         refusal = _sent(storage, each, message)
-        codes.add(SUCCEEDED if refusal is None else BAD_REQUEST)
-        options.is_sent = True
+        if isinstance(refusal, ForbiddenError):
+            forbidden[each.row.deployment_id] = refusal
+            codes.add(NOT_AUTHORISED)
+        else:
+            codes.add(SUCCEEDED if refusal is None else BAD_REQUEST)
+            options.is_sent = True
         if refusal is not None:
             name, why = each.row.deployment_id, clean(str(refusal), 500)
             output.event("refused", f"{name} is refused: {why}", deployment_id=name, row=each.row.place, message=why)
+    ready = [each for each in ready if each.row.deployment_id not in forbidden]
+    if not ready:
+        raise next(iter(forbidden.values()))
     if not options.wait:
         text = f"submitted; see them with: {COMMAND} list --label {LABEL}={base}"
         output.event("submitted", text, matrix=base, ids=[each.row.deployment_id for each in ready])
         return exit_code(codes)
-    return Fleet(ready, base, output, options.timeout).follow(storage)
+    followed = Fleet(ready, base, output, options.timeout).follow(storage)
+    return exit_code({followed, NOT_AUTHORISED} if forbidden else {followed})
 
 
 def _sent(storage: command_line.Access, each: Ready, message: str) -> SagaError | None:
-    """Send the submission of a row, and return why the app refuses it: over HTTP it answers at once. A refusal that it
-    has not recorded is raised, because it would refuse every row."""
+    """Send the submission of a row, and return why the app refuses it: over HTTP it answers at once. Another refusal
+    that it has not recorded is raised, because it would refuse every row; ALLOWED_TARGETS decides for each target."""
     try:
         storage.submit(message)
+    except ForbiddenError as error:
+        return error
     except (ConflictError, InvalidInputError) as error:
         try:
             storage.journal.header(each.row.deployment_id)
@@ -254,7 +281,7 @@ _CODES = {
     DeploymentState.REJECTED: ROLLED_BACK,
     DeploymentState.CANCELLED: CANCELLED,
 }
-_ORDER = (NOT_ROLLED_BACK, TIMED_OUT, ROLLED_BACK, BAD_REQUEST, CANCELLED, SUCCEEDED)
+_ORDER = (NOT_ROLLED_BACK, TIMED_OUT, NOT_AUTHORISED, ROLLED_BACK, BAD_REQUEST, CANCELLED, SUCCEEDED)
 """The exit code of the fleet is the first of these that occurs: the one that needs a person most."""
 
 

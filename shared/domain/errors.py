@@ -10,6 +10,7 @@ SagaError
 │   └── ForgottenError          a deployment past its retention: its id stays taken, its audit stands (forgotten.py)
 ├── StorageUnavailableError     queue, table or blob service cannot be reached; the delivery is repeated
 │   └── StorageAuthError        it refuses this identity or key
+│       └── ForbiddenError      the API knows the caller, who may not do this
 ├── SecretError                 a secret cannot be read; the message names it and never its value
 │   ├── SecretNotFoundError     the secret is missing, disabled or expired
 │   └── VaultUnavailableError   Key Vault does not respond, throttles or fails; it may recover
@@ -156,6 +157,10 @@ class StorageUnavailableError(SagaError):
 
 class StorageAuthError(StorageUnavailableError):
     """The storage account refuses: 401 or 403. A person must grant a role or correct the connection."""
+
+
+class ForbiddenError(StorageAuthError):
+    """The API refuses one request of a caller: 403. It may allow another one, for example for another target."""
 
 
 class SignInError(SagaError):

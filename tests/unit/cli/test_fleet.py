@@ -12,8 +12,9 @@ from local.paths import ROOT
 from shared.cli import fleet, matrix
 from shared.cli.__main__ import main
 from shared.cli.render.output import LineOutput, standard_output
-from shared.domain.errors import ConflictError, InvalidInputError, NotFoundError, Problems
+from shared.domain.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError, Problems
 from shared.domain.forgotten import ForgottenError
+from shared.domain.json import content_hash
 from shared.domain.records import DeploymentRecord
 from shared.domain.states import DeploymentState as D
 from shared.repository import scan
@@ -135,7 +136,7 @@ def test_fleet_exit_code_is_the_one_that_asks_most_of_a_person() -> None:
     assert fleet.exit_code({0, 8, 1}) == 1
     assert fleet.exit_code({0, 1, 9}) == 9
     assert fleet.exit_code({0, 1, 9, 3}) == 3
-    for pair in itertools.combinations((0, 1, 2, 3, 8, 9), 2):
+    for pair in itertools.combinations((0, 1, 2, 3, 4, 8, 9), 2):
         assert fleet.exit_code(set(pair)) not in (0, 2)
 
 
@@ -288,3 +289,41 @@ def test_fleet_packs_the_files_of_each_row(
     assert [each["inputs"]["place"].get("value") for each in sent] == [None, None, other]
     printed = capsys.readouterr().out.splitlines()
     assert len([line for line in printed if line.startswith("left out of")]) <= 1
+
+
+@pytest.mark.parametrize("wait", [False, True])
+@pytest.mark.parametrize(("allowed", "code"), [((), 4), (("f-001", "f-003"), 4), (("f-001", "f-002", "f-003"), 0)])
+def test_fleet_goes_on_after_a_target_that_the_caller_may_not_change(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    allowed: tuple[str, ...],
+    code: int,
+    *,
+    wait: bool,
+) -> None:
+    """ALLOWED_TARGETS refuses one row with 403: the others are sent and followed, and the exit code says it."""
+    manifest = tmp_path / "m.yaml"
+    manifest.write_text("name: m\ninputs: {a: {}}\nsteps: [{id: w, kind: workspace, with: {displayName: w}}]\n")
+    kept: dict[str, DeploymentRecord] = {}
+
+    class Api:
+        blobs = MemoryBlobs()
+        journal = Storage(kept)
+
+        def submit(self, text: str) -> None:
+            message = json.loads(text)
+            name = message["deployment_id"]
+            if name not in allowed:
+                raise ForbiddenError("the API answers 403: this caller may not change the target")
+            digest = content_hash(message["manifest"])
+            kept[name] = header(D.SUCCEEDED, deployment_id=name, labels={"matrix": "f"}, manifest_hash=digest)
+
+    monkeypatch.setattr(Api.journal, "page", lambda limit, labels: list(kept.values()))  # pyright: ignore[reportUnknownLambdaType]
+    monkeypatch.setattr(fleet, "connect", lambda options: Api())  # pyright: ignore[reportUnknownLambdaType]
+    given = ["submit", str(manifest), "--matrix", file(tmp_path, "a\n1\n2\n3\n"), "--id", "f"]
+    assert main([*given, *(["--wait", "--timeout", "5m"] if wait else [])]) == code
+    assert sorted(kept) == sorted(allowed)
+    said = capsys.readouterr().out
+    for name in {"f-001", "f-002", "f-003"} - {*allowed}:
+        assert f"{name} is refused: the API answers 403: this caller may not change the target" in said

@@ -31,7 +31,7 @@ EFFECTS = ("none", "irreversible")
 EXIT_LIMIT = 1_000
 """Characters of an exit value that the journal keeps; the rest is cut."""
 _EXIT_ROOM = 3_400
-"""Characters that an exit value takes in its row, where a character beyond ASCII takes six or twelve."""
+"""Characters of its row that an exit value may take. A character beyond ASCII takes six or twelve."""
 _JOB_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 _ENDED = frozenset({"Completed", "Failed", "Cancelled", "Deduped"})
 """The states in which a run has ended. Fabric may add others, which count as running until it refuses to cancel them.

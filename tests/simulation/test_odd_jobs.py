@@ -1,4 +1,4 @@
-"""Jobs whose runs Fabric shows in an unusual way: unknown states, nulls, and exit values that are no short texts."""
+"""Jobs whose runs Fabric shows in an unusual way: unknown states, nulls, and exit values of any type and length."""
 
 import json
 from collections.abc import Callable

@@ -85,8 +85,8 @@ def _packed(spec: JsonObject, folder: Path, root: Path, path: str, stored: Store
         "order": template_of(steps),
     }
     identities = {item.key: identity_of(item.logical_id, item.type, item.display_name) for item in repository.items}
-    keys = {identity: key for key, identity in identities.items()}
-    packed["identities"] = stored.add_content(canonical(keys).encode("utf-8", "surrogatepass"))
+    names = {identity: key if key in chosen else None for key, identity in identities.items()}  # None: left out
+    packed["identities"] = stored.add_content(canonical(names).encode("utf-8", "surrogatepass"))
     others = [identity for key, identity in identities.items() if key not in chosen]
     if others:
         packed["others"] = others

@@ -23,7 +23,7 @@ from shared.repository import normalise
 from shared.repository.model import Ref
 from shared.repository.model_json import from_json, to_json
 from shared.repository.render import RenderError, render
-from shared.steps import item_notes, items, lookups, published, restorable, schedules
+from shared.steps import freed_names, item_notes, items, lookups, published, restorable, schedules
 from shared.steps.definition_parts import PLATFORM
 from shared.steps.details import Details, Drift
 from shared.steps.item import ItemKind
@@ -32,7 +32,6 @@ from shared.steps.item_notes import Unchanged
 from shared.steps.kind import Call, IfExists, NotYetError, Snapshot, VerificationError
 from shared.steps.marker import keep_marker, with_marker
 from shared.steps.recall import Recall
-from shared.steps.rows import usable
 
 OUTPUT_OF = {
     "id": "id",
@@ -84,7 +83,7 @@ class RepositoryItemKind(ItemKind):
         if known is not None:
             prepared["known"] = known
         if "identities" in spec and "itemId" not in spec and item_notes.has_new_name(prepared):
-            prepared["renamed"] = _renamed(prepared, key, recall)
+            prepared["renamed"] = freed_names.renamed(fabric, prepared, recall)
         return prepared
 
     def _looked_up(self, fabric: Fabric, spec: JsonObject, each: JsonObject) -> JsonObject:
@@ -125,11 +124,11 @@ class RepositoryItemKind(ItemKind):
 
         An item that another step of the repository renames now has the name no longer: then this one is created.
         """
-        rows = _rows(fabric, spec)
+        rows = freed_names.rows_of(fabric, spec)
         wanted: str = spec.get("itemId") or item_notes.known(spec).get("id") or ""
         by_id = next((row for row in rows if wanted and row["id"].lower() == wanted.lower()), None)
         named = (row for row in rows if same_name(row["displayName"], spec["displayName"]))
-        row = by_id or next((row for row in named if not _is_renamed_later(spec, row)), None)
+        row = by_id or next((row for row in named if not freed_names.is_renamed_later(spec, row)), None)
         return None if row is None else _snapshot(row, spec["workspaceId"])
 
     def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
@@ -223,7 +222,9 @@ class RepositoryItemKind(ItemKind):
     def calls(self, fabric: Fabric, spec: JsonObject, intent: Intent) -> Iterable[Call]:
         """Return the calls of `apply`, as for every item. Raises FabricTransientError while an item that another step
         renames has the name that this one gets: Fabric would refuse the call, and no retry follows a refusal."""
-        if spec.get("renamed") and any(_is_renamed_later(spec, row) for row in _rows(fabric, spec)):
+        if spec.get("renamed") and any(
+            freed_names.is_renamed_later(spec, row) for row in freed_names.rows_of(fabric, spec)
+        ):
             what = f"another step renames the {spec['type']} that has the name '{spec['displayName']}', and has not yet"
             raise FabricTransientError(what, call=f"GET {items.items_path(spec)}")
         return super().calls(fabric, spec, intent)
@@ -296,31 +297,6 @@ class RepositoryItemKind(ItemKind):
         """Return POST updateDefinition without `updateMetadata`, so that Fabric keeps name, description and marker."""
         path = f"{items.items_path(spec)}/{item_id}/updateDefinition"
         return Call("POST", path, "updateDefinition", {"definition": definition})
-
-
-def _rows(fabric: Fabric, spec: JsonObject) -> list[JsonObject]:
-    """Return the items of the type in the workspace, as a list shows them. Raises FabricError."""
-    path = items.items_path(spec)
-    return [row for row in usable(fabric.list(path), path) if row.get("type") == spec["type"]]
-
-
-def _is_renamed_later(spec: JsonObject, row: JsonObject) -> bool:
-    """Return True if an item has the name of this one, and another step of the repository gives it another name."""
-    others = {str(each).lower() for each in spec.get("renamed") or ()}
-    return row["id"].lower() in others and same_name(row["displayName"], spec["displayName"])
-
-
-def _renamed(spec: JsonObject, key: str, recall: Recall) -> list[str]:
-    """Return the ids of the items that were deployed under this type and name, and that the repository still contains
-    under other logical ids. Raises InvalidInputError if one of them gets the name that this item had."""
-    note = item_notes.known(spec)
-    others = [each for each in recall.named(spec["workspaceId"], key) if each["id"] != note.get("id")]
-    present: dict[str, str] = json.loads(recall.payload(spec["identities"])) if others else {}
-    own = note.get("name")
-    if own is not None and f"{spec['type']}/{own}" in [present.get(each["identity"]) for each in others]:
-        what = f"'{own}' and '{spec['displayName']}' exchange their names, which Fabric does not do in one call: "
-        raise InvalidInputError([Problem("$.with.displayName", f"{what}deploy one of them with a third name first")])
-    return [str(each["id"]) for each in others if each["identity"] in present]
 
 
 def _switched(spec: JsonObject, item_id: str, before: JsonObject) -> list[Call]:

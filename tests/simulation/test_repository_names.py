@@ -22,6 +22,7 @@ class Repository:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.world, self.count = folder, World(seed), 0
+        self.choice = dict[str, str]()
         control.seed(self.world.model, {"workspaces": [{"displayName": "sales", "roleAssignments": [own_role()]}]})
 
     def put(self, *names: str) -> None:
@@ -39,7 +40,12 @@ class Repository:
         self.count += 1
         self.world.clock.advance(60.0)  # nothing else takes time, and later deployments are known by their time
         workspace = {"id": "ws", "kind": "workspace", "with": {"displayName": "sales", "ifExists": "adopt"}}
-        content = {"id": "content", "kind": "repository", "with": {"workspaceId": WORKSPACE, "path": "items"}}
+        content: dict[str, Any] = {
+            "id": "content",
+            "kind": "repository",
+            "with": {"workspaceId": WORKSPACE, "path": "items"},
+        }
+        content["with"] |= self.choice
         stored = StoredFiles()
         manifest = packed(
             {"name": "m", "target": "T", "steps": [workspace, content, *more]}, self.folder, stored=stored
@@ -113,6 +119,57 @@ def test_names_that_two_items_exchange_are_refused_with_what_to_do(tmp_path: Pat
     assert made.deploy() is D.SUCCEEDED, made.errors()
     made.put("B", "A")
     assert made.deploy() is D.SUCCEEDED, made.errors()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        (["A", "B", "C"], ["B", "C", "A"], "'A', 'B' and 'C' exchange their names"),
+        (["A", "B"], ["b", "a"], "'A' and 'b' exchange their names"),
+    ],
+    ids=["three", "other case"],
+)
+def test_names_that_go_in_a_circle_are_refused_before_anything_changes(
+    tmp_path: Path, before: list[str], after: list[str], told: str
+) -> None:
+    made = Repository(tmp_path, 1)
+    made.put(*before)
+    assert made.deploy() is D.SUCCEEDED
+    was = made.held()
+    made.put(*after)
+    assert made.deploy() is D.COMPENSATED
+    assert told in "".join(made.errors())
+    assert {step.record.attempt for step in made.world.journal.steps("d2")} == {0}
+    assert made.held() == was
+
+
+def test_name_of_an_item_that_is_left_out_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    """No step renames that item, so nothing would free its name, and its content is not replaced by the new one."""
+    made = Repository(tmp_path, 1)
+    made.put("A")
+    assert made.deploy() is D.SUCCEEDED
+    was = made.held()
+    made.put("B", "A")
+    made.choice["exclude"] = "^B"
+    assert made.deploy() is D.COMPENSATED
+    assert "this deployment leaves out, has the name 'A': deploy that item too" in "".join(made.errors())
+    assert made.held() == was
+    made.choice.clear()
+    assert made.deploy() is D.SUCCEEDED, made.errors()
+    assert made.names() == ["A", "B"]
+
+
+def test_name_that_a_left_out_item_has_lost_is_free(tmp_path: Path) -> None:
+    """A person has renamed it in the workspace."""
+    made = Repository(tmp_path, 1)
+    made.put("A")
+    assert made.deploy() is D.SUCCEEDED
+    [item] = next(iter(made.world.model.store.workspaces.values())).standing()
+    item.name = "B"
+    made.put("B", "A")
+    made.choice["exclude"] = "^B"
+    assert made.deploy() is D.SUCCEEDED, made.errors()
+    assert made.names() == ["A", "B"]
 
 
 def test_case_of_a_name_changes(tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""The names that items of a repository get when other items of it lose them.
+
+The notes of earlier deployments say which item had a name, and the packed repository says which name each of its items
+gets now. So an item that is renamed is not taken for another one that gets its earlier name.
+"""
+
+import json
+
+from shared.domain.errors import InvalidInputError, Problem
+from shared.domain.json import JsonObject
+from shared.domain.names import same_name
+from shared.domain.ports import Fabric
+from shared.steps import item_notes
+from shared.steps.items import items_path
+from shared.steps.recall import Recall
+from shared.steps.rows import usable
+
+_CIRCLE = 20
+"""The most names of a circle that is looked for. In a longer one, the attempts of the steps find it."""
+
+
+def rows_of(fabric: Fabric, spec: JsonObject) -> list[JsonObject]:
+    """Return the items of the type in the workspace, as a list shows them. Raises FabricError."""
+    path = items_path(spec)
+    return [row for row in usable(fabric.list(path), path) if row.get("type") == spec["type"]]
+
+
+def is_renamed_later(spec: JsonObject, row: JsonObject) -> bool:
+    """Return True if an item has the name of this one, and another step of the repository gives it another name."""
+    return _has_name(spec, row, spec.get("renamed") or [])
+
+
+def renamed(fabric: Fabric, spec: JsonObject, recall: Recall) -> list[str]:
+    """Return the ids of the items that were deployed under the type and name of this one, and that other steps rename.
+
+    Raises FabricError, and InvalidInputError if such an item keeps the name: because it is not deployed now, or because
+    items exchange their names.
+    """
+    key, note = f"{spec['type']}/{spec['displayName']}", item_notes.known(spec)
+    others = [each for each in recall.named(spec["workspaceId"], key) if each["id"] != note.get("id")]
+    if not others:
+        return []
+    present: dict[str, str | None] = json.loads(recall.payload(spec["identities"]))
+    left_out = [each["id"] for each in others if present.get(each["identity"], key) is None]
+    if left_out and any(_has_name(spec, row, left_out) for row in rows_of(fabric, spec)):
+        what = "an item that the repository contains under another name, and that this deployment leaves out, has the "
+        raise _wrong(f"{what}name '{spec['displayName']}': deploy that item too, or first")
+    names = _circle(spec, key, recall, present)
+    if names:
+        what = f"{', '.join(names[:-1])} and {names[-1]} exchange their names, which Fabric does not do in one call: "
+        raise _wrong(f"{what}deploy one of them with a new name first")
+    return [str(each["id"]) for each in others if present.get(each["identity"]) is not None]
+
+
+def _circle(spec: JsonObject, key: str, recall: Recall, present: dict[str, str | None]) -> list[str]:
+    """Return the names of a circle of items, each of which gets the name that the next one had; empty if there is
+    none."""
+    earlier = item_notes.known(spec).get("name")
+    own, names = f"{spec['type']}/{earlier}", [f"'{earlier}'"]
+    following: str | None = key
+    while earlier is not None and following is not None and len(names) <= _CIRCLE:
+        if _is_same(following, own):
+            return names if len(names) > 1 else []
+        key = following
+        names.append(f"'{key.partition('/')[2]}'")
+        next_keys = [present.get(each["identity"]) for each in recall.named(spec["workspaceId"], key)]
+        following = next((each for each in next_keys if each is not None and not _is_same(each, key)), None)
+    return []
+
+
+def _is_same(one: str, other: str) -> bool:
+    return one.casefold() == other.casefold()
+
+
+def _has_name(spec: JsonObject, row: JsonObject, ids: list[str]) -> bool:
+    is_one = row["id"].lower() in {each.lower() for each in ids}
+    return is_one and same_name(row["displayName"], spec["displayName"])
+
+
+def _wrong(what: str) -> InvalidInputError:
+    return InvalidInputError([Problem("$.with.displayName", what)])

@@ -138,9 +138,9 @@ def _upwards(folder: str, parents: dict[str, str]) -> Iterator[str]:
 def calls(workspace_id: str, before: JsonObject, made: JsonObject, now: JsonObject) -> list[Call]:
     """Return the calls that restore a before-image, in an order in which no name is taken.
 
-    `now` are the items, folders and schedules of the workspace at this moment. A call whose effect they show already is
-    left out. They do not show definitions, so the calls for all definitions are in the list, in the same order each
-    time.
+    `now` are the items, folders and schedules of the workspace at this moment; while `definitions_remain`, the
+    schedules are missing. A call whose effect they show already is left out. They do not show definitions, so the calls
+    for all definitions are in the list, in the same order each time.
     """
     path = f"/workspaces/{workspace_id}"
     here = {item["id"]: item for item in now["items"]}
@@ -159,32 +159,47 @@ def calls(workspace_id: str, before: JsonObject, made: JsonObject, now: JsonObje
             body: JsonObject = {"targetFolderId": wanted} if wanted else {}
             found.append(_looked_for("POST", f"{path}/items/{row['id']}/move", body))
     found += _folders(path, made["folders"], now, {item["id"] for item in created}, {r["id"]: r for r in kept})
-    names = {row["id"]: row["name"] for row in kept}  # the renames above come first
+    pieces, has_schedules = git_schedules.definitions(before), bool(made.get("schedules"))
+    # A new item has an id, and so schedules, only when it was created.
+    found += [
+        replace(_create(path, row, pieces[row["id"]], folder_ids), decides_next=has_schedules)
+        for row in _missing(before, made, now)
+    ]
+    definitions = [
+        Call("POST", f"{path}/items/{item_id}/updateDefinition", "updateDefinition", {"definition": pieces[item_id]})
+        for item_id in _replaced(before, made)
+    ]
+    if has_schedules and definitions:  # each may change schedules
+        definitions[-1] = replace(definitions[-1], decides_next=True)
+    return [
+        *map(_uncounted, found),
+        *definitions,
+        *git_schedules.calls(workspace_id, made, now.get("schedules") or {}),
+    ]
+
+
+def definitions_remain(before: JsonObject, made: JsonObject, now: JsonObject, sent: int) -> bool:
+    """Return True if `calls` has calls with a definition that are still to be sent; `sent` counted ones were sent."""
+    return sent < len(_replaced(before, made)) or bool(_missing(before, made, now))
+
+
+def _replaced(before: JsonObject, made: JsonObject) -> list[str]:
+    """Return the ids of the items that get the definitions of a before-image again."""
+    pieces = git_schedules.definitions(before)
+    return [item_id for item_id in made["kept"] if item_id in pieces]
+
+
+def _missing(before: JsonObject, made: JsonObject, now: JsonObject) -> list[JsonObject]:
+    """Return the rows of the deleted items that are still to be created: whose names nobody else's item has."""
+    here = {item["id"] for item in now["items"]}
+    names = {row["id"]: row["name"] for row in before["rows"] if row["change"] != Change.ADDED}  # renamed first
     others = [
         {**item, "displayName": names.get(item["id"], item["displayName"])}
         for item in now["items"]
         if item["id"] not in made["created"]
     ]
-    pieces = git_schedules.definitions(before)
-    for row in rows:
-        if row["change"] == Change.DELETED and row["id"] not in here and not _is_named(row, others):
-            found.append(_create(path, row, pieces[row["id"]], folder_ids))
-    definitions = [
-        Call("POST", f"{path}/items/{item_id}/updateDefinition", "updateDefinition", {"definition": definition})
-        for item_id in made["kept"]
-        if (definition := pieces.get(item_id)) is not None
-    ]
-    first = [_uncounted(call) for call in found] + definitions
-    if not made.get("schedules"):
-        return first
-    return _looking_again(first) + git_schedules.calls(workspace_id, made, now["schedules"])
-
-
-def _looking_again(calls: list[Call]) -> list[Call]:
-    """Return calls, the last of which that sends a definition decides about the schedules: it may change some, or its
-    item has an id only when it was sent."""
-    last = max((i for i, call in enumerate(calls) if "definition" in (call.body or {})), default=-1)
-    return [replace(call, decides_next=True) if i == last else call for i, call in enumerate(calls)]
+    gone = [row for row in before["rows"] if row["change"] == Change.DELETED and row["id"] not in here]
+    return [row for row in gone if not _is_named(row, others)]
 
 
 def _looked_for(method: str, path: str, body: JsonObject | None = None) -> Call:

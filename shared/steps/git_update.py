@@ -213,10 +213,14 @@ class GitUpdateKind(GatheringKind):
             answer = status
         return git_restore.survey(fabric, spec["workspaceId"], intent.before or {}, answer or {}, intent.made)
 
-    def completed(self, fabric: Fabric, intent: Intent, found: Snapshot) -> Snapshot:
-        """Return the items and folders with the present schedules of those whose schedules are restored."""
-        place, items = found.resource.parent_id or "", found.image["items"]
-        rows = git_schedules.present(fabric, place, intent.made or {}, items)
+    def completed(self, fabric: Fabric, intent: Intent, found: Snapshot, sent: int) -> Snapshot:
+        """Return the items and folders with the present schedules of those whose schedules are restored; without them
+        while definitions are still to be sent, because these may change them."""
+        place, before, made = found.resource.parent_id or "", intent.before or {}, intent.made or {}
+        is_update = intent.action is IntentAction.UPDATE
+        if not is_update or git_restore.definitions_remain(before, made, found.image, sent):
+            return found
+        rows = git_schedules.present(fabric, place, made, found.image["items"])
         return Snapshot(found.resource, {**found.image, "schedules": rows})
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:

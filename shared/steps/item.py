@@ -235,7 +235,7 @@ class ItemKind(items.InWorkspace):
             calls.append(items.description_call(spec["workspaceId"], found.resource.id, before["description"]))
         return calls
 
-    def completed(self, fabric: Fabric, intent: Intent, found: Snapshot) -> Snapshot:
+    def completed(self, fabric: Fabric, intent: Intent, found: Snapshot, sent: int) -> Snapshot:
         """Return the item with its present schedules if an update may have changed them. Raises FabricError."""
         if not schedules.may_change(intent.before or {}):
             return found

@@ -249,8 +249,9 @@ class StepKind(KindRules, Protocol):
         GuardError if something that it did not create would be deleted with it."""
         ...
 
-    def completed(self, fabric: Fabric, intent: Intent, found: Snapshot) -> Snapshot:
-        """Return what was located with what else `compensate` must know of it now. Raises FabricError."""
+    def completed(self, fabric: Fabric, intent: Intent, found: Snapshot, sent: int) -> Snapshot:
+        """Return what was located with what else `compensate` must know of it now. `sent` is the number of counted
+        calls that earlier deliveries have sent. Raises FabricError."""
         ...
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
@@ -343,7 +344,7 @@ class ResourceKind(PlainKind):
     def made_again(self, fabric: Fabric, intent: Intent, resource: Resource) -> JsonObject:
         return {}
 
-    def completed(self, fabric: Fabric, intent: Intent, found: Snapshot) -> Snapshot:
+    def completed(self, fabric: Fabric, intent: Intent, found: Snapshot, sent: int) -> Snapshot:
         return found
 
 

@@ -193,9 +193,9 @@ class RepositoryItemKind(ItemKind):
             return image
         return {**image, "publish": published.read(fabric, spec["workspaceId"], found.resource.id)}
 
-    def completed(self, fabric: Fabric, intent: Intent, found: Snapshot) -> Snapshot:
+    def completed(self, fabric: Fabric, intent: Intent, found: Snapshot, sent: int) -> Snapshot:
         """Return an environment with its last publish, too, if there is a before-image of its definition."""
-        found, before = super().completed(fabric, intent, found), intent.before or {}
+        found, before = super().completed(fabric, intent, found, sent), intent.before or {}
         if found.resource.type != EnvironmentPublishKind.type or not before.get("definition"):
             return found
         publish = published.read(fabric, found.resource.parent_id or "", found.resource.id)

@@ -181,7 +181,7 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: JsonObject) -> Att
         if isinstance(surveyed, Reschedule):
             return surveyed
         intent = surveyed
-    found = d.kind.completed(d.fabric, intent, found)
+    found = d.kind.completed(d.fabric, intent, found, d.step.calls_done)
     calls, moved = d.kind.compensate(spec, intent, found), list[Call]()
     counted = 0
     for call in calls:

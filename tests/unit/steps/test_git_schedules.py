@@ -199,6 +199,27 @@ def test_schedules_are_restored_however_many_items_had_none(monkeypatch: pytest.
     assert shown(made) == before
 
 
+@pytest.mark.parametrize("action", ["change", "delete"])
+def test_rollback_reads_the_schedules_of_an_item_a_few_times_however_many_items_there_are(action: str) -> None:
+    """Each definition and each creation is an operation with deliveries of its own."""
+    made, count = world(is_behind=False), 9
+    ids = [f"0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c{number:02x}" for number in range(count)]
+    old, new = (
+        {path: text for i, each in enumerate(ids) for path, text in files("Notebook", f"n{i}", each, code).items()}
+        for code in ("x = 1", "x = 2")
+    )
+    push(made.model, BRANCH, old, place(made).id)
+    for each in place(made).items.values():
+        put_by_hand(each, "23:00", job_type="RunNotebook")
+    before, texts = shown(made), contents(made)
+    push(made.model, BRANCH, new if action == "change" else {**without(old), "README.md": "nothing"})
+    made.submit(manifest(fails=True))
+    assert made.run() == [DeploymentState.COMPENSATED]
+    assert (shown(made), contents(made)) == (before, texts)
+    reads = [call for call in made.model.calls if call["method"] == "GET" and "/schedules" in call["path"]]
+    assert len(reads) <= 5 * count
+
+
 def test_item_of_somebody_else_in_place_of_a_deleted_one_gets_no_schedules() -> None:
     made = replanned()
     made.submit(manifest())

@@ -226,7 +226,8 @@ class RepositoryItemKind(ItemKind):
             freed_names.is_renamed_later(spec, row) for row in freed_names.rows_of(fabric, spec)
         ):
             what = f"another step renames the {spec['type']} that has the name '{spec['displayName']}', and has not yet"
-            raise FabricTransientError(what, call=f"GET {items.items_path(spec)}")
+            todo = "if that item refers to this one, rename it in a deployment of its own first"
+            raise FabricTransientError(f"{what}: {todo}", call=f"GET {items.items_path(spec)}")
         return super().calls(fabric, spec, intent)
 
     def starts_jobs(self, spec: JsonObject) -> bool:

@@ -143,6 +143,25 @@ def test_names_that_go_in_a_circle_are_refused_before_anything_changes(
     assert made.held() == was
 
 
+def test_item_that_is_renamed_and_refers_to_the_one_that_gets_its_name_is_renamed_first(tmp_path: Path) -> None:
+    """Each step waits for the other one, and the error says what to do."""
+    made = Repository(tmp_path, 1)
+    made.put("A")
+    assert made.deploy() is D.SUCCEEDED
+    was = made.held()
+    text = f"# {_id(1)}\n"
+    made.put("B", "A")
+    (tmp_path / "items/0.Notebook/notebook-content.py").write_text(text)
+    assert made.deploy() is D.COMPENSATED
+    assert "if that item refers to this one, rename it in a deployment of its own first" in "".join(made.errors())
+    assert made.held() == was
+    made.put("B")
+    assert made.deploy() is D.SUCCEEDED, made.errors()
+    made.put("B", "A")
+    (tmp_path / "items/0.Notebook/notebook-content.py").write_text(text)
+    assert made.deploy() is D.SUCCEEDED, made.errors()
+
+
 def test_name_of_an_item_that_is_left_out_is_refused_with_what_to_do(tmp_path: Path) -> None:
     """No step renames that item, so nothing would free its name, and its content is not replaced by the new one."""
     made = Repository(tmp_path, 1)

@@ -19,7 +19,7 @@ from shared.steps import schedules
 from shared.steps.details import Details
 from shared.steps.kind import Call, Snapshot
 from shared.steps.removed_parts import RemovedPartsKind
-from shared.steps.schedule_notes import is_of
+from shared.steps.schedule_notes import is_of, is_own
 from shared.steps.schedules import body_of
 
 
@@ -41,7 +41,7 @@ class RemovedSchedulesKind(RemovedPartsKind):
     ) -> Iterator[tuple[JsonObject, bool]]:
         """Yield all schedules of an item that say when they start their jobs. An item that has got another logical id
         may have two notes."""
-        own = {row["id"]: (row, each) for each in candidates for row in json.loads(each["sent"])}
+        own = {row["id"]: (row, each) for each in candidates for row in json.loads(each["sent"]) if is_own(row)}
         for row in schedules.of_item(fabric, workspace_id, item_id, candidates[0]["type"]):
             noted, each = own.get(row["id"], ({}, candidates[0]))
             if "configuration" in row:

@@ -41,13 +41,11 @@ def definitions(before: JsonObject) -> dict[str, JsonObject]:
     return {name.partition(" ")[0]: piece for name, piece in before["definitions"].items()}
 
 
-def read(
-    fabric: Fabric, workspace_id: str, item_id: str, item_type: str, more: Iterable[str] = ()
-) -> list[JsonObject] | None:
-    """Return the schedules of an item; None if Fabric refuses to show them, which prevents no update. `more` as in
-    `schedules.of_item`. Raises FabricError."""
+def read(fabric: Fabric, workspace_id: str, item_id: str, item_type: str) -> list[JsonObject] | None:
+    """Return the schedules of an item; None if Fabric refuses to show them, which prevents no update. Raises
+    FabricError."""
     try:
-        return schedules.of_item(fabric, workspace_id, item_id, item_type, more)
+        return schedules.of_item(fabric, workspace_id, item_id, item_type)
     except (FabricRefusedError, FabricAuthError, FabricNotFoundError) as error:
         log.warning("the schedules of %s %s cannot be read, so a rollback leaves them: %s", item_type, item_id, error)
         return None
@@ -81,7 +79,8 @@ def surveyed(
     `schedules.restored` takes it, and the name of an item that the update deleted.
 
     `items` are those of the workspace before anything is restored, `known` is what `shown` returned. Raises
-    FabricError.
+    FabricError, also if Fabric refuses to show schedules: it showed them before the update, so a rollback without them
+    would not restore everything. A paused capacity, for example, answers 404.
     """
     here = {item["id"] for item in items}
     found, looks = dict[str, JsonObject](), 0
@@ -89,10 +88,9 @@ def surveyed(
         item_id, item_type = row["id"], row["type"]
         if item_id in here and (old or looks < LOOKS):
             looks += 0 if old else 1
-            rows = read(fabric, workspace_id, item_id, item_type, ("owner",))
-            if rows is not None:
-                image = _image(old, rows, as_list(known.get(item_id)), fabric.identity())
-                found[item_id] = {"type": item_type, **image}
+            rows = schedules.of_item(fabric, workspace_id, item_id, item_type, ("owner",))
+            image = _image(old, rows, as_list(known.get(item_id)), fabric.identity())
+            found[item_id] = {"type": item_type, **image}
         elif item_id not in here and row["change"] == Change.DELETED:
             found[item_id] = {"type": item_type, "name": row["name"], "schedules": old, "sentSchedules": []}
     return {item_id: image for item_id, image in found.items() if schedules.may_change(image)}

@@ -175,6 +175,27 @@ def test_schedules_that_fabric_does_not_show_prevent_no_update() -> None:
     assert not [c for c in made.model.calls if "/schedules" in c["path"] and c["method"] != "GET"]
 
 
+@pytest.mark.law(1)
+@pytest.mark.parametrize(("status", "code"), [(404, "ItemNotFound"), (403, "InsufficientPrivileges")])
+def test_schedules_that_fabric_does_not_show_during_a_rollback_are_restored_when_it_does(
+    status: int, code: str
+) -> None:
+    """A capacity that is paused meanwhile answers 404. The rollback does not end before they are restored."""
+    made = replanned()
+    before = shown(made)
+    made.submit(manifest())
+    assert made.run() == [DeploymentState.SUCCEEDED]
+    answer = {"status": status, "body": {"errorCode": code, "message": "x"}}
+    faults(made, {"match": {"method": "GET", "path": ".*/schedules"}, "action": answer})
+    assert made.ask(Verb.RETIRE).accepted
+    made.run(hours=0.5)
+    assert made.state() is not DeploymentState.COMPENSATED
+    faults(made)
+    made.pass_hours(3.0)
+    assert made.state() is DeploymentState.COMPENSATED
+    assert shown(made) == before
+
+
 def test_before_image_of_an_earlier_version_says_nothing_of_schedules() -> None:
     """It has the schedules of no item, but the items may have had some."""
     made = replanned()

@@ -9,10 +9,13 @@ from collections.abc import Mapping
 
 from shared.domain.errors import (
     FabricAmbiguousError,
+    FabricAuthError,
     FabricError,
     FabricJobError,
     FabricNotFoundError,
     FabricRefusedError,
+    InvalidInputError,
+    Problem,
 )
 from shared.domain.fields import GUID, Fields, Words
 from shared.domain.json import JsonObject, as_object
@@ -39,7 +42,7 @@ Source: published OpenAPI, ItemJobStatus."""
 _BY_WORD = {state.lower(): state for state in _ENDED}
 _OVER = "JobAlreadyCompleted"
 """The code of the refusal to cancel a run that has ended. Source: published OpenAPI, Cancel Item Job Instance."""
-_MANUAL = "Manual"
+_MANUAL, _NOTEBOOK = "Manual", "Notebook"
 _STATUS_LIMIT = 64
 _SEEN = 250
 """Runs that an intent names, the latest ones: Fabric lists the last 100 ended runs of an item and all active ones."""
@@ -112,8 +115,12 @@ class JobKind(RunKind):
         return spec.get("when") == "always"
 
     def prepare(self, fabric: Fabric, spec: JsonObject, recall: Recall) -> JsonObject:
-        """Return the spec with the item's type and name, which show that the item exists. Raises FabricError."""
+        """Return the spec with the item's type and name, which show that the item exists. Raises FabricError, and
+        InvalidInputError if the job cannot return the exit value that is expected: it must not run in vain."""
         item = fabric.get(f"/workspaces/{spec['workspaceId']}/items/{spec['itemId']}")
+        if spec.get("expectExitValue") and item.get("type", _NOTEBOOK) != _NOTEBOOK:
+            message = f"only notebooks return an exit value, and the item is a {item['type']}; leave it out"
+            raise InvalidInputError([Problem("$.with.expectExitValue", message)])
         return {**spec, "itemType": item.get("type", ""), "displayName": item.get("displayName", spec["itemId"])}
 
     def may_repeat(self, spec: JsonObject) -> bool:
@@ -274,14 +281,17 @@ def _failure(spec: JsonObject, resource: Resource, status: str, reason: JsonObje
 def _exit_value(fabric: Fabric, spec: JsonObject, resource: Resource) -> str:
     """Return what a notebook gave to `notebookutils.notebook.exit`; empty for every other item.
 
-    The route is in beta: if Fabric refuses it, the exit value is empty.
+    The route is in beta: if Fabric refuses it, the exit value is empty, unless the manifest expects one. Raises
+    FabricError.
     """
-    if spec.get("itemType") != "Notebook":
+    if spec.get("itemType") != _NOTEBOOK:
         return ""
     path = f"/workspaces/{spec['workspaceId']}/notebooks/{spec['itemId']}/jobs/execute/instances/{resource.id}"
     try:
         shown = fabric.get(path, {"beta": "true"})
-    except (FabricRefusedError, FabricNotFoundError):
+    except (FabricRefusedError, FabricNotFoundError, FabricAuthError):
+        if spec.get("expectExitValue"):
+            raise
         return ""
     value = (as_object(shown.get("properties")) or {}).get("exitValue")
     if value is None or isinstance(value, str):

@@ -87,3 +87,34 @@ def test_long_exit_value_in_any_script_does_not_fail_a_job_that_has_passed(chara
     kept = (step(world).outputs or {})["exitValue"]
     assert len(kept) >= 280
     assert value.startswith(kept)
+
+
+def test_exit_value_is_expected_of_a_notebook_only() -> None:
+    """Any other job could not pass: it is refused before it runs."""
+    world = World()
+    made = manifest(PASSES, expectExitValue="ok", jobType="Pipeline")
+    made["steps"][1]["with"] |= {"type": "DataPipeline"}
+    del made["steps"][1]["with"]["definition"]
+    world.submit(made)
+    assert world.run() == [DeploymentState.COMPENSATED]
+    error = step(world).error
+    assert error is not None
+    assert "only notebooks return an exit value, and the item is a DataPipeline" in error.message
+    assert runs(world) == []
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+@pytest.mark.parametrize("spec", [{}, {"expectExitValue": "ok"}])
+def test_exit_value_that_fabric_does_not_give_fails_only_a_step_that_expects_one(
+    status: int, spec: dict[str, Any]
+) -> None:
+    """The route is in beta. The error is Fabric's, not that the notebook returned nothing."""
+    world = World()
+    match = {"method": "GET", "path": ".*/execute/instances/.*"}
+    body = {"errorCode": "Unknown", "message": "not for this principal"}
+    world.model.faults.replace([{"match": match, "action": {"status": status, "body": body}}])
+    world.submit(manifest(PASSES, **spec))
+    assert world.run() == [DeploymentState.COMPENSATED if spec else DeploymentState.SUCCEEDED]
+    error = step(world).error
+    assert (error is not None and "not for this principal" in error.message) == bool(spec)
+    assert starts(world) == 1

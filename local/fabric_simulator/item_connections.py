@@ -26,12 +26,14 @@ _FUNCTIONS = {
     "SharePoint.Files": "SharePoint",
     "SharePoint.Tables": "SharePoint",
 }
+IMPLICIT = "Automatic"
 _CALL = re.compile(rf'({"|".join(map(re.escape, _FUNCTIONS))})\s*\(\s*"([^"]*)"(?:\s*,\s*"([^"]*)")?')
 
 
 @dataclass
 class Bindings:
-    """The ids of the connections to which a semantic model's data sources are bound, by type and path."""
+    """The ids of the connections to which a semantic model's data sources are bound, by type and path; `IMPLICIT` for a
+    source of a model that uses single sign-on."""
 
     by_source: dict[tuple[str, str], str] = field(default_factory=lambda: dict[tuple[str, str], str]())
 
@@ -61,7 +63,8 @@ def list_(world: World, request: Request, workspace_id: str, item_id: str) -> An
     bound = item.part(Bindings).by_source
     for kind, path in sources(item):
         connection = known.get(bound.get((kind, path), ""))
-        unbound: Body = {"connectivityType": "None", "connectionDetails": {"path": path, "type": kind}}
+        word = IMPLICIT if bound.get((kind, path)) == IMPLICIT else "None"
+        unbound: Body = {"connectivityType": word, "connectionDetails": {"path": path, "type": kind}}
         rows.append(_row(connection.shown) if connection else unbound)
     return world.page(rows, request.query, request.path)
 
@@ -77,6 +80,9 @@ def bind(world: World, request: Request, workspace_id: str, item_id: str) -> Ans
         message = "The semantic model has no data source with the type and the path of the connection."
         raise ApiError(400, "BindConnectionDetailNotFound", message, synthetic=True)
     bound = item.part(Bindings).by_source
+    if not binding.get("id") and binding.get("connectivityType") == IMPLICIT:  # synthetic: no recording binds so
+        bound[source] = IMPLICIT
+        return Answer(200, empty=True)
     if not binding.get("id") or binding.get("connectivityType") == "None":
         bound.pop(source, None)
         return Answer(200, empty=True)

@@ -1,6 +1,6 @@
 """Kind `connection_binding`: the connection that a data source of a semantic model uses."""
 
-from shared.domain.errors import InvalidInputError, Problem
+from shared.domain.errors import FabricTransientError, InvalidInputError, Problem
 from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric
@@ -11,7 +11,9 @@ from shared.steps.missing import Missing
 from shared.steps.recall import Recall
 from shared.steps.setting import SettingKind
 
-_UNBOUND = "None"
+_UNBOUND, _IMPLICIT = "None", "Automatic"
+"""How a source is bound that has no connection: not at all, or by the implicit one of models that use single sign-on.
+Source: published OpenAPI, ConnectivityType."""
 _DATA_LAKE = "AzureDataLakeStorage"
 _SHOWN = 5
 
@@ -65,15 +67,25 @@ class ConnectionBindingKind(SettingKind):
         )
         raise InvalidInputError([Problem("$.with.connectionId", message)])
 
+    def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
+        """Raise FabricTransientError if Fabric does not show to which connection the source is bound: it could not be
+        restored."""
+        image = found.image if found is not None else {"connectionId": "", "connectivityType": _UNBOUND}
+        if not image["connectionId"] and image["connectivityType"] not in (_UNBOUND, _IMPLICIT):
+            what = f"{spec['source']['type']} {spec['source']['path']}"
+            raise FabricTransientError(f"Fabric's response names no connection of {what}", call="GET connections")
+
     def wanted(self, spec: JsonObject) -> JsonObject:
         return {"connectionId": spec["connectionId"]}
 
     def set(self, spec: JsonObject, values: JsonObject) -> list[Call]:
-        """Return bindConnection, which without an id removes the binding."""
+        """Return bindConnection, which without an id removes the binding, or makes it the implicit one."""
         binding: JsonObject = {"connectionDetails": spec.get("source", {})}
-        kind = (values.get("connectivityType") or spec.get("connectivityType")) if values["connectionId"] else _UNBOUND
+        kind = values.get("connectivityType") if "connectivityType" in values else spec.get("connectivityType")
         if values["connectionId"]:
             binding["id"] = values["connectionId"]
+        elif kind != _IMPLICIT:
+            kind = _UNBOUND
         if kind:
             binding["connectivityType"] = kind
         path = f"/workspaces/{spec['workspaceId']}/semanticModels/{spec['itemId']}/bindConnection"

@@ -21,7 +21,7 @@ from shared.steps.kind import (
     check_if_exists,
 )
 from shared.steps.makers import Found, Own, OwnItems, described
-from shared.steps.rows import usable
+from shared.steps.rows import located, usable
 from shared.steps.staging import doubted
 
 TYPE = "Folder"
@@ -104,8 +104,7 @@ class FolderKind(ResourceKind):
         return {"id": resource.id, "displayName": found.resource.name, "workspaceId": spec["workspaceId"]}
 
     def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
-        rows = fabric.list(_path(resource.parent_id or ""), _RECURSIVE)
-        row = next((row for row in rows if row.get("id", "").lower() == resource.id.lower()), None)
+        row = located(fabric, _path(resource.parent_id or ""), _RECURSIVE, resource.id)
         return None if row is None else _snapshot(row, resource.parent_id or "", resource.name)
 
     def guard(self, fabric: Fabric, resource: Resource, own: Own) -> list[Found]:

@@ -23,13 +23,15 @@ def affected(status: JsonObject, items: Sequence[JsonObject], policy: str) -> li
     """Return one row for each item that the update changes: its logical id, id, type, and what can be restored of it.
 
     `items` are those of the workspace, `policy` the resolution of conflicts; empty for none. Raises InvalidInputError
-    for conflicts that the policy does not resolve.
+    for conflicts that the policy does not resolve, FabricTransientError for a change whose item is not clear.
     """
     by_id = {str(item["id"]).lower(): item for item in items}
     rows: list[JsonObject] = []
     conflicts: list[str] = []
     for change in changes(status):
         remote = change.get("remoteChange")
+        if not remote and not change.get("workspaceChange"):
+            raise _unclear(change, "shows no change of")
         if not remote or remote == "None":
             continue
         is_conflict = bool(change.get("workspaceChange")) and change.get("conflictType") not in _NO_CONFLICT
@@ -79,8 +81,12 @@ def _row(change: JsonObject, by_id: dict[str, JsonObject]) -> JsonObject | None:
     if item is None:
         if change.get("remoteChange") == "Deleted":
             return None
+        if change.get("remoteChange") == "Modified" and change.get("workspaceChange") != "Deleted":
+            raise _unclear(change, "names no item of the workspace for")
         made: JsonObject = {"key": key, "id": "", "change": Change.ADDED.value}
         return {**made, "type": str(shown.get("itemType")), "name": str(shown.get("displayName"))}
+    if not item["displayName"]:
+        raise _unclear(change, "names no item of the workspace for")
     is_deleted = change.get("remoteChange") == "Deleted"
     return {
         "key": key,
@@ -91,6 +97,13 @@ def _row(change: JsonObject, by_id: dict[str, JsonObject]) -> JsonObject | None:
         "description": item["description"],
         "folderId": item["folderId"],
     }
+
+
+def _unclear(change: JsonObject, what: str) -> FabricTransientError:
+    """Return the error of a change of an item that could not be restored, because it is not clear which it is."""
+    shown = as_object(change.get("itemMetadata")) or {}
+    name = f"{shown.get('displayName')}.{shown.get('itemType')}"
+    return FabricTransientError(f"Fabric's response {what} {name}", call="GET git/status")
 
 
 def check_data(rows: Iterable[JsonObject], allowed: Iterable[str]) -> None:

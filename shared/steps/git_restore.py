@@ -14,7 +14,7 @@ from shared.steps.git_connection import INITIALISED, connection
 from shared.steps.items import description_call
 from shared.steps.kind import Call, GuardError
 from shared.steps.makers import OwnItems
-from shared.steps.rows import usable
+from shared.steps.rows import complete
 
 _CONTAINERS = ("Eventhouse", "Lakehouse", "Warehouse")
 """Types whose deletion deletes other items: they are deleted after those."""
@@ -28,13 +28,13 @@ def present(fabric: Fabric, workspace_id: str) -> tuple[list[JsonObject], list[J
         {
             "id": row["id"],
             "type": row.get("type", ""),
-            "displayName": row["displayName"],
+            "displayName": row.get("displayName") or "",
             "description": row.get("description") or "",
             "folderId": row.get("folderId") or "",
         }
-        for row in usable(fabric.list(f"{path}/items"), f"{path}/items")
+        for row in complete(fabric.list(f"{path}/items"), f"{path}/items")
     ]
-    rows = usable(fabric.list(f"{path}/folders", _ALL), f"{path}/folders")
+    rows = complete(fabric.list(f"{path}/folders", _ALL), f"{path}/folders")
     return items, [{"id": row["id"], "parent": row.get("parentFolderId") or ""} for row in rows]
 
 

@@ -14,6 +14,7 @@ from shared.steps import published
 from shared.steps.details import Details
 from shared.steps.kind import Call, NotYetError, Snapshot, VerificationError
 from shared.steps.restorable import Restorable
+from shared.steps.rows import located
 from shared.steps.updating_kind import UpdatingKind
 
 DEFAULT_VALUE_SET = "Default value set"
@@ -59,8 +60,7 @@ class _OfItem(UpdatingKind):
 
     def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
         """Search the item in the list first, because a 404 alone could be a paused capacity."""
-        rows = fabric.list(f"/workspaces/{resource.parent_id}/items")
-        if all(row.get("id", "").lower() != resource.id.lower() for row in rows):
+        if located(fabric, f"/workspaces/{resource.parent_id}/items", None, resource.id) is None:
             return None
         place = resource.parent_id or ""
         return self._snapshot(fabric.get(self.path(place, resource.id)), place, resource.id)

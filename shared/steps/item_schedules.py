@@ -27,6 +27,7 @@ from shared.steps.details import Details
 from shared.steps.kind import Call, Snapshot, VerificationError
 from shared.steps.recall import Recall
 from shared.steps.repository_part import UnusablePartError, rendered_part
+from shared.steps.rows import located
 from shared.steps.schedules import body_of
 from shared.steps.updating_kind import UpdatingKind
 
@@ -115,8 +116,7 @@ class ItemSchedulesKind(UpdatingKind):
 
     def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
         """Search the item first: with it, its schedules are gone."""
-        rows = fabric.list(f"/workspaces/{resource.parent_id}/items")
-        if all(row.get("id", "").lower() != spec["itemId"].lower() for row in rows):
+        if located(fabric, f"/workspaces/{resource.parent_id}/items", None, spec["itemId"]) is None:
             return None
         return self.find(fabric, spec)
 

@@ -17,6 +17,7 @@ from shared.domain.states import IntentAction
 from shared.steps import items
 from shared.steps.kind import Snapshot, VerificationError
 from shared.steps.recall import Recall
+from shared.steps.rows import complete
 from shared.steps.updating_kind import UpdatingKind
 
 _REMOVED_CHARACTERS = 3_000
@@ -77,7 +78,8 @@ class RemovedPartsKind(UpdatingKind):
         """Return the parts that are ours. `others` are those beside them that a compensation must know, `items` are the
         ids of the items that exist."""
         place, wanted = spec["workspaceId"], spec["candidates"]
-        there = {row.get("id", "").lower() for row in fabric.list(items.items_path(spec))} if wanted else set[str]()
+        path = items.items_path(spec)
+        there = {row["id"].lower() for row in complete(fabric.list(path), path)} if wanted else set[str]()
         image: dict[str, list[Any]] = {self.parts: [], "others": [], "items": []}
         for item_id in sorted({each["itemId"] for each in wanted if each["itemId"].lower() in there}):
             image["items"].append(item_id)

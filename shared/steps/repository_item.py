@@ -32,6 +32,7 @@ from shared.steps.item_notes import Unchanged
 from shared.steps.kind import Call, IfExists, NotYetError, Snapshot, VerificationError
 from shared.steps.marker import keep_marker, with_marker
 from shared.steps.recall import Recall
+from shared.steps.rows import located
 
 OUTPUT_OF = {
     "id": "id",
@@ -258,8 +259,7 @@ class RepositoryItemKind(ItemKind):
         }
 
     def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
-        rows = fabric.list(f"/workspaces/{resource.parent_id}/items")
-        row = next((row for row in rows if row.get("id", "").lower() == resource.id.lower()), None)
+        row = located(fabric, f"/workspaces/{resource.parent_id}/items", None, resource.id)
         if row is None:
             return None
         return _snapshot({"displayName": resource.name, "type": resource.type, **row}, resource.parent_id or "")

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator
 
-from shared.domain.errors import FabricNotFoundError
+from shared.domain.errors import FabricNotFoundError, FabricTransientError
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric
 
@@ -17,6 +17,15 @@ def usable(rows: Iterable[JsonObject], path: str) -> Iterator[JsonObject]:
             yield row
         else:
             log.warning("GET %s: a row without an id or a name is ignored", path)
+
+
+def complete(rows: Iterable[JsonObject], path: str) -> Iterator[JsonObject]:
+    """Yield the rows of a list that must prove which resources are missing. Raises FabricTransientError for a row
+    without an id, because it may be any of them."""
+    for row in rows:
+        if not row.get("id"):
+            raise FabricTransientError("Fabric's response has a row without an id", call=f"GET {path}")
+        yield row
 
 
 def located(fabric: Fabric, path: str, query: dict[str, str] | None, resource_id: str) -> JsonObject | None:

@@ -20,6 +20,7 @@ from shared.steps.kind import (
 )
 from shared.steps.missing import Missing
 from shared.steps.reporting_kind import ReportingKind
+from shared.steps.rows import located
 
 TYPE = "Shortcut"
 
@@ -156,8 +157,7 @@ class ShortcutKind(ReportingKind):
 
     def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
         """Search its item first: with the item, the shortcut is gone."""
-        rows = fabric.list(f"/workspaces/{resource.parent_id}/items")
-        if all(row.get("id", "").lower() != spec["itemId"].lower() for row in rows):
+        if located(fabric, f"/workspaces/{resource.parent_id}/items", None, spec["itemId"]) is None:
             return None
         return self.find(fabric, spec)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from shared.domain.errors import FabricTransientError, InvalidInputError, Problem
 from shared.domain.fields import Fields, Words
-from shared.domain.json import JsonObject, as_list, as_object
+from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
@@ -118,7 +118,7 @@ class SparkSettingsKind(SettingKind):
 
     def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
         """Raise InvalidInputError for a setting that Fabric does not show, because it could not be restored;
-        FabricTransientError for one that has another form than the wanted one."""
+        FabricTransientError for one that is null or of another type than the wanted one."""
         shown = found.image if found is not None else {}
         if odd := next(_of_another_form(self.wanted(spec), shown, "settings"), ""):
             raise FabricTransientError(f"Fabric's response has another form of {odd}", call=f"GET {_spark_path(spec)}")
@@ -149,12 +149,17 @@ def _missing(wanted: JsonObject, shown: JsonObject, path: str) -> Iterator[str]:
 
 
 def _of_another_form(wanted: JsonObject, shown: JsonObject, path: str) -> Iterator[str]:
-    """Yield the members that are an object or a list where the wanted ones are not, or the other way round."""
+    """Yield the members that are of another type than the wanted ones, or null: they could not be restored."""
     for name, value in wanted.items():
-        held, inner = shown.get(name), as_object(value)
-        if held is None:
+        if name not in shown:
             continue
-        if (as_object(held) is None) != (inner is None) or (as_list(held) is None) != (as_list(value) is None):
+        held, inner = shown[name], as_object(value)
+        if _form(held) != _form(value):
             yield f"{path}.{name}"
         elif inner is not None:
             yield from _of_another_form(inner, as_object(held) or {}, f"{path}.{name}")
+
+
+def _form(value: object) -> type:
+    """Return the type of a value in JSON, which has one type of numbers."""
+    return float if isinstance(value, int) and not isinstance(value, bool) else type(value)

@@ -259,13 +259,13 @@ _POINTS = {
 }
 CONNECTIONS = ("00000000-0000-0000-0000-0000000000f0", "00000000-0000-0000-0000-0000000000f1")
 _SOURCE = {"type": "SQL", "path": "server;database"}
-_MODEL = {
+MODEL = {
     "id": "00000000-0000-0000-0000-0000000000b3",
     "type": "SemanticModel",
     "displayName": "model",
     "definition": {"parts": [{"path": "model.bim", "payload": "U3FsLkRhdGFiYXNlKCJzZXJ2ZXIiLCAiZGF0YWJhc2UiKQ=="}]},
 }
-_BINDS = {"workspaceId": WORKSPACE, "itemId": _MODEL["id"], "connectionId": CONNECTIONS[1]}
+_BINDS = {"workspaceId": WORKSPACE, "itemId": MODEL["id"], "connectionId": CONNECTIONS[1]}
 BRANCH = {
     "gitProviderType": "AzureDevOps",
     "organizationName": "contoso",
@@ -350,8 +350,8 @@ SCENARIOS = (
     Scenario(
         "Git, updated without schedules", _step("git_update", **_IN_WORKSPACE), is_replanned=True, needs_part=True
     ),
-    Scenario("connection, bound", _step("connection_binding", **_BINDS), (_MODEL,)),
-    Scenario("connection, changed", _step("connection_binding", **_BINDS), (_MODEL,), is_bound=True),
+    Scenario("connection, bound", _step("connection_binding", **_BINDS), (MODEL,)),
+    Scenario("connection, changed", _step("connection_binding", **_BINDS), (MODEL,), is_bound=True),
     Scenario("items of a repository, created", _REPOSITORY),
     Scenario("items of a repository, updated", _REPOSITORY, _DEPLOYED),
     Scenario("items of a repository, checked", _CHECKED, _WAS_SENT, was_sent=True),

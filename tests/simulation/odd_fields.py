@@ -54,6 +54,28 @@ def run_with(name: str, field: Field, value: Any) -> World:
     return _run(name, odd)
 
 
+def run_always_with(name: str, call: str, place: Place, value: Any) -> World:
+    """Run a scenario that is rolled back, with another value in a field of each answer to a call."""
+
+    def odd(reply: Reply, request: Request) -> Reply:
+        if not reply.body or reply.status >= 300 or _call(request) != call:
+            return reply
+        body = json.loads(reply.body)
+        has_row = not (len(place) > 1 and isinstance(body, dict) and cast(Any, body).get(place[0]) == [])
+        return replace(reply, body=json.dumps(_changed(body, place, value) if has_row else body).encode())
+
+    return _run(name, odd)
+
+
+def run_plain(name: str) -> World:
+    """Run a scenario that is rolled back, with the answers as they are."""
+    return _run(name, lambda reply, _: reply)
+
+
+def _call(request: Request) -> str:
+    return f"{request.method} " + re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "*", request.path)
+
+
 def _run(name: str, answer: Callable[[Reply, Request], Reply]) -> World:
     world = prepared(next(each for each in SCENARIOS if each.name == name), True)
     handle = world.model.handle
@@ -66,9 +88,8 @@ def _answers(name: str) -> list[tuple[str, Any]]:
     seen: list[tuple[str, Any]] = []
 
     def noted(reply: Reply, request: Request) -> Reply:
-        path = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "*", request.path)
         body = json.loads(reply.body) if reply.body and reply.status < 300 else None
-        seen.append((f"{request.method} {path}", body))
+        seen.append((_call(request), body))
         return reply
 
     _run(name, noted)

@@ -4,15 +4,18 @@ from typing import Any
 
 import pytest
 
+from local.fabric_simulator.item_connections import IMPLICIT, Bindings
 from local.fabric_simulator.spark_pools import Spark
 from local.fabric_simulator.tags import Applied
-from shared.domain.errors import InvalidInputError
+from shared.domain.errors import FabricTransientError, InvalidInputError
 from shared.domain.manifest import compile_manifest
-from shared.domain.records import Resource
+from shared.domain.records import Intent, Resource
+from shared.domain.states import IntentAction
 from shared.steps import KINDS, STEPS
+from shared.steps.kind import Snapshot
 from shared.steps.setting import contains, projected
 from tests.simulation.edges import WORKSPACE
-from tests.simulation.fault_table import TAGS, put_tenant
+from tests.simulation.fault_table import CONNECTIONS, MODEL, TAGS, put_connections, put_tenant
 from tests.simulation.world import World
 from tests.unit.steps.tenant import OTHER, PERSON, Tenant, problems
 
@@ -59,6 +62,17 @@ def test_default_environment_is_set_and_restored_also_if_there_was_none(shown: d
     assert t.stored(place).part(Spark).settings["environment"]["name"] == "spark"
     t.compensate(SPARK, spec, intent, found.resource)
     assert t.stored(place).part(Spark).settings["environment"].get("name") == (shown.get("name") or None)
+
+
+@pytest.mark.parametrize("shown", [None, "20", True, [], {}])
+def test_spark_setting_that_is_shown_as_null_or_of_another_type_is_not_changed(shown: Any) -> None:
+    """The rollback would send that in place of the value."""
+    t = Tenant()
+    place = t.workspace()
+    t.stored(place).part(Spark).settings["job"]["sessionTimeoutInMinutes"] = shown
+    spec: dict[str, Any] = {"workspaceId": place, "settings": {"job": {"sessionTimeoutInMinutes": 45}}}
+    with pytest.raises(FabricTransientError, match="another form of settings"):
+        SPARK.allow(t.fabric, spec, SPARK.find(t.fabric, spec))
 
 
 def test_tags_of_others_stay() -> None:
@@ -120,6 +134,51 @@ def test_binding_of_a_source_that_the_item_does_not_have_any_more_is_gone() -> N
     spec["source"] = {"type": "SQL", "path": "server;database"}
     resource = Resource("ConnectionBinding", f"{spec['itemId']}/connection_binding", "server;database", place)
     assert STEPS["connection_binding"].locate(t.fabric, spec, resource) is None
+
+
+def bound_model(t: Tenant, bound: str | None) -> tuple[dict[str, Any], dict[tuple[str, str], str]]:
+    """Return the spec of a binding to the second connection, and the bindings of its model, whose source has one."""
+    place = t.workspace(items=[MODEL])
+    put_connections(t.model, is_bound=False)
+    item = t.item(place, "model")
+    source = {"type": "SQL", "path": "server;database"}
+    if bound is not None:
+        item.part(Bindings).by_source[("SQL", "server;database")] = bound
+    spec: dict[str, Any] = {"workspaceId": place, "itemId": item.id, "connectionId": CONNECTIONS[1]}
+    return {**spec, "source": source, "connectivityType": "ShareableCloud"}, item.part(Bindings).by_source
+
+
+@pytest.mark.parametrize("bound", [None, IMPLICIT, CONNECTIONS[0]])
+def test_source_is_bound_again_as_it_was(bound: str | None) -> None:
+    """To nothing, to the implicit connection of a model with single sign-on, or to the earlier connection."""
+    t = Tenant()
+    spec, bindings = bound_model(t, bound)
+    kind = STEPS["connection_binding"]
+    found, intent = t.image(kind, spec)
+    kind.allow(t.fabric, spec, found)
+    t.send(kind.apply(spec, intent))
+    assert list(bindings.values()) == [CONNECTIONS[1]]
+    t.compensate(kind, spec, intent, found.resource)
+    assert list(bindings.values()) == ([] if bound is None else [bound])
+
+
+def test_source_is_bound_again_without_a_connectivity_type_that_fabric_did_not_show() -> None:
+    """That of the new connection may be another one."""
+    t = Tenant()
+    spec, _ = bound_model(t, CONNECTIONS[0])
+    before = {"connectionId": CONNECTIONS[0], "connectivityType": None}
+    image = Snapshot(Resource("ConnectionBinding", "b", "", spec["workspaceId"]), {"connectionId": CONNECTIONS[1]})
+    [call] = STEPS["connection_binding"].compensate(spec, Intent(IntentAction.UPDATE, "m", before), image)
+    assert call.body == {"connectionBinding": {"connectionDetails": spec["source"], "id": CONNECTIONS[0]}}
+
+
+@pytest.mark.parametrize("word", ["ShareableCloud", "VirtualNetworkGateway", None])
+def test_source_whose_connection_is_not_named_is_not_bound_to_another(word: str | None) -> None:
+    t = Tenant()
+    spec, _ = bound_model(t, None)
+    found = Snapshot(Resource("ConnectionBinding", "b", "", ""), {"connectionId": "", "connectivityType": word})
+    with pytest.raises(FabricTransientError, match="names no connection of SQL server;database"):
+        STEPS["connection_binding"].allow(t.fabric, spec, found)
 
 
 def test_setting_of_a_workspace_that_another_step_creates_comes_after_it() -> None:

@@ -25,7 +25,7 @@ ROWS: list[Place] = [("value",), ("value", 0), ("value", 0, "id")]
     ],
 )
 def test_row_without_an_id_does_not_leave_what_a_deployment_did(name: str, call: str, place: Place) -> None:
-    """What the list does not name may be what is looked for: its own route is asked, or nothing is changed at all."""
+    """A row without an id may be the one that is looked for: its own route is asked, or nothing is changed at all."""
     world = run_always_with(name, call, place, None)
     assert world.state() is DeploymentState.COMPENSATED
     assert outcome(world).fabric == outcome(run_plain(name)).fabric

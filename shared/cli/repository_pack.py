@@ -85,11 +85,12 @@ def _packed(spec: JsonObject, folder: Path, root: Path, path: str, stored: Store
         "order": template_of(steps),
     }
     identities = {item.key: identity_of(item.logical_id, item.type, item.display_name) for item in repository.items}
-    names = {identity: key if key in chosen else None for key, identity in identities.items()}  # None: left out
-    packed["identities"] = stored.add_content(canonical(names).encode("utf-8", "surrogatepass"))
-    others = [identity for key, identity in identities.items() if key not in chosen]
+    deployed = {identity: key for key, identity in identities.items() if key in chosen}
+    others = {identity: key for key, identity in identities.items() if key not in chosen}
+    names = canonical({"deployed": deployed, "others": others})
+    packed["identities"] = stored.add_content(names.encode("utf-8", "surrogatepass"))
     if others:
-        packed["others"] = others
+        packed["others"] = list(others)
     return Packed(
         packed,
         repository.left_out,

@@ -82,14 +82,8 @@ class Recalled:
 
     def of_item(self, workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
         """Return the id and name of an item, what was sent, what Fabric showed, and if a deployment created it."""
-        if self.notes is None:
-            return None
         item_type, _, name = key.partition("/")
-        identity = identity_of(logical_id, item_type, name)
-        if self.later_than is None or self.now is None:
-            note = self.notes.get(workspace_id, identity)
-        else:
-            note = _read_by(self.notes).of_workspace(self.notes, workspace_id, self.later_than, self.now).get(identity)
+        note = self._of_workspace(workspace_id).get(identity_of(logical_id, item_type, name))
         if note is None:
             return None
         seen = {"seen": note.seen} if note.seen else {}
@@ -97,19 +91,21 @@ class Recalled:
 
     def named(self, workspace_id: str, key: str) -> list[JsonObject]:
         """Return the identity and the id of each item that was deployed under this type and name, whatever its case."""
-        if self.notes is None:
-            return []
-        if self.later_than is None or self.now is None:
-            found: Iterable[DeployedItem] = self.notes.of_workspace(workspace_id)
-        else:
-            found = _read_by(self.notes).of_workspace(self.notes, workspace_id, self.later_than, self.now).values()
         item_type, _, name = key.partition("/")
         wanted = name.casefold()
         return [
             {"identity": note.identity, "id": note.item_id}
-            for note in found
+            for note in self._of_workspace(workspace_id).values()
             if note.type == item_type and note.name.casefold() == wanted
         ]
+
+    def _of_workspace(self, workspace_id: str) -> Mapping[str, DeployedItem]:
+        """Return the notes by identity, without those whose item has another identity now."""
+        if self.notes is None:
+            return {}
+        if self.later_than is None or self.now is None:
+            return _current(self.notes.of_workspace(workspace_id))
+        return _read_by(self.notes).of_workspace(self.notes, workspace_id, self.later_than, self.now)
 
     def ids(self, workspace_id: str, later_than: datetime) -> list[str]:
         """Return the ids of all items that the notes of a workspace name, in the same order for all who ask; the notes
@@ -153,6 +149,18 @@ def source_of(target: str, step_id: str) -> str:
     return f"{target}/{step_id.split('/')[0]}"
 
 
+def _current(notes: Iterable[DeployedItem]) -> Mapping[str, DeployedItem]:
+    """Return the notes by identity. An item that was deployed under two of them, because its logical id changed, has
+    the later one: under the other one, an item that comes back would be taken for it."""
+    last: dict[str, DeployedItem] = {}
+    found = list(notes)
+    for note in found:
+        known = last.get(note.item_id.lower())
+        if note.type not in PARTS_OF_ITEMS and (known is None or known.accepted_at < note.accepted_at):
+            last[note.item_id.lower()] = note
+    return {note.identity: note for note in found if note.type in PARTS_OF_ITEMS or last[note.item_id.lower()] is note}
+
+
 class _ReadNotes:
     """The notes of the workspaces that one process has read last: a deployment begins all of its items at once."""
 
@@ -169,7 +177,7 @@ class _ReadNotes:
             if known is not None and known[0] > later_than:
                 return known[1]
             requested_at = now()
-            found = {note.identity: note for note in notes.of_workspace(workspace_id)}
+            found = _current(notes.of_workspace(workspace_id))
             self._found.pop(workspace_id, None)
             self._found[workspace_id] = requested_at, found
             while len(self._found) > _WORKSPACES:

@@ -40,7 +40,7 @@ def renamed(fabric: Fabric, spec: JsonObject, recall: Recall) -> list[str]:
     others = [each for each in recall.named(spec["workspaceId"], key) if each["id"] != note.get("id")]
     if not others:
         return []
-    present: dict[str, str | None] = json.loads(recall.payload(spec["identities"]))
+    present = _names(recall, spec["identities"])
     left_out = [each["id"] for each in others if present.get(each["identity"], key) is None]
     if left_out and any(_has_name(spec, row, left_out) for row in rows_of(fabric, spec)):
         what = "an item that the repository contains under another name, and that this deployment leaves out, has the "
@@ -50,6 +50,17 @@ def renamed(fabric: Fabric, spec: JsonObject, recall: Recall) -> list[str]:
         what = f"{', '.join(names[:-1])} and {names[-1]} exchange their names, which Fabric does not do in one call: "
         raise _wrong(f"{what}deploy one of them with a new name first")
     return [str(each["id"]) for each in others if present.get(each["identity"]) is not None]
+
+
+def keys_left_out(recall: Recall, digest: str) -> list[str]:
+    """Return the type and name of each item that the repository contains and that this deployment leaves out."""
+    return list(json.loads(recall.payload(digest))["others"].values())
+
+
+def _names(recall: Recall, digest: str) -> dict[str, str | None]:
+    """Return the type and name of each item of the repository by what identifies it; None for one that is left out."""
+    names: dict[str, dict[str, str]] = json.loads(recall.payload(digest))
+    return {**dict.fromkeys(names["others"]), **names["deployed"]}
 
 
 def _circle(spec: JsonObject, key: str, recall: Recall, present: dict[str, str | None]) -> list[str]:

@@ -64,12 +64,6 @@ def has_new_name(spec: JsonObject) -> bool:
     return known(spec).get("name") != spec["displayName"]
 
 
-def is_renamed(spec: JsonObject, found: Snapshot) -> bool:
-    """Return True if the item was found by its id, and so may have another name."""
-    wanted: str = spec.get("itemId") or known(spec).get("id") or ""
-    return wanted.lower() == found.resource.id.lower()
-
-
 def parts(definition: JsonObject) -> dict[str, bytes]:
     """Return the content of each part by its path."""
     return {part["path"]: base64.b64decode(part["payload"]) for part in as_list(definition.get("parts")) or []}

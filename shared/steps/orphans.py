@@ -19,7 +19,7 @@ from shared.domain.ports.deployed import PARTS_OF_ITEMS
 from shared.domain.records import Intent, Resource
 from shared.domain.row_limits import as_many
 from shared.domain.text import counted
-from shared.steps import items, schedules
+from shared.steps import freed_names, items, schedules
 from shared.steps.details import Details
 from shared.steps.kind import (
     Call,
@@ -66,7 +66,9 @@ class OrphansKind(UpdatingKind):
     def check(self, spec: Fields) -> None:
         """Check the workspace's id; the kind `repository` has checked or made all other fields."""
         spec.guid("workspaceId", required=True)
-        for name in ("repository", "identities", "present", "types", "mode", "keepOrphansFor", "allowDataLoss"):
+        for name in (
+            *("repository", "identities", "names", "present", "types", "mode", "keepOrphansFor", "allowDataLoss"),
+        ):
             spec.raw(name)
 
     def prepare(self, fabric: Fabric, spec: JsonObject, recall: Recall) -> JsonObject:
@@ -85,11 +87,14 @@ class OrphansKind(UpdatingKind):
         ]
         kept = {key: spec[key] for key in spec if key not in ("identities", "present")}
         taken = [key for key, identity in spec["present"].items() if not any(n["identity"] == identity for n in notes)]
+        if found and spec.get("names"):
+            others = (key.partition("/") for key in freed_names.keys_left_out(recall, spec["names"]))
+            taken += [f"{item_type}/{name.casefold()}" for item_type, _, name in others]
         return {**kept, "candidates": found, "byName": taken}
 
     def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
         """Return the candidates that exist. A candidate is left out if an item of the repository that no deployment
-        knew has its name: it will be updated as that item."""
+        knew has its name: it will be updated as that item, now or when that item is deployed."""
         rows = candidates_in(spec, listed_for(fabric, spec))
         resource = Resource("Orphans", f"{spec['workspaceId']}:{spec['repository']}", "orphans", spec["workspaceId"])
         return Snapshot(resource, {"items": rows})

@@ -305,6 +305,7 @@ class _Expansion:
             "mode": mode,
             "keepOrphansFor": seconds_of(str(self._spec.get("keepOrphansFor") or 0)) or 0.0,
             "allowDataLoss": self._spec.get("allowDataLoss") or [],
+            **({"names": self._spec["identities"]} if self._spec.get("identities") else {}),
             **({"types": self._spec["itemTypes"]} if self._spec.get("itemTypes") else {}),
         }
         return Expanded(self._first[0], OrphansKind.name, spec, (), OrphansKind.outputs)

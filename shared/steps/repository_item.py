@@ -75,7 +75,7 @@ class RepositoryItemKind(ItemKind):
     def prepare(self, fabric: Fabric, spec: JsonObject, recall: Recall) -> JsonObject:
         """Return the spec with the values of references to what is not in the repository, with a digest of all that
         its definition is made of, and with what an earlier deployment noted about the item. Raises FabricError."""
-        prepared = {**spec}
+        prepared = {"description": "", **spec}  # a file `.platform` leaves an empty description out
         if "template" in spec:
             refs = [each if "value" in each else self._looked_up(fabric, spec, each) for each in spec["refs"]]
             prepared |= {"refs": refs, "sent": content_hash([spec["template"], refs])}
@@ -137,7 +137,7 @@ class RepositoryItemKind(ItemKind):
         the same content."""
         image = found.image
         has_other_name = found.resource.name != spec["displayName"]
-        changed = ["displayName"] if has_other_name and item_notes.is_renamed(spec, found) else []
+        changed = ["displayName"] if has_other_name else []
         if items.description_differs(spec, image):
             changed.append("description")
         if "folderId" in spec and (image.get("folderId") or "").lower() != spec["folderId"].lower():

@@ -66,7 +66,7 @@ class Call:
     @property
     def is_write(self) -> bool:
         """Return True if the call changes something."""
-        return _is_write(self.method, self.path)
+        return is_write_call(self.method, self.path)
 
 
 class RefusingWorld(World):
@@ -130,7 +130,7 @@ class RefusingWorld(World):
 
     def _injected(self, method: str, path: str, chance: Any) -> dict[str, Any]:
         """Return the fault that the refusal makes of a call, or else the one of the rules in force."""
-        refusal, is_write = self.refusal, _is_write(method, path)
+        refusal, is_write = self.refusal, is_write_call(method, path)
         self._passed[self._forward] += is_write
         if refusal is None or refusal.step_id != self._forward or not self._forward:
             return self._rules(method, path, chance)
@@ -193,5 +193,6 @@ def _schedule(schedule: Schedule) -> str:
     return str((schedule.job_type, schedule.shown["enabled"], schedule.shown["configuration"]))
 
 
-def _is_write(method: str, path: str) -> bool:
+def is_write_call(method: str, path: str) -> bool:
+    """Return True if a call changes something."""
     return method != "GET" and not _READS.fullmatch(path)

@@ -25,13 +25,18 @@ class Repository:
         self.choice = dict[str, str]()
         control.seed(self.world.model, {"workspaces": [{"displayName": "sales", "roleAssignments": [own_role()]}]})
 
-    def put(self, *names: str) -> None:
-        """Write one notebook for each name; the first one has always the same logical id and text, and so on."""
+    def put(self, *names: str, description: str = "") -> None:
+        """Write one notebook for each name that is not empty; the first one has always the same logical id and text,
+        and so on."""
+        more = {"description": description} if description else {}
         shutil.rmtree(self.folder / "items", ignore_errors=True)
         for number, name in enumerate(names):
+            if not name:
+                continue
             at = self.folder / "items" / f"{number}.Notebook"
             at.mkdir(parents=True)
-            platform = {"metadata": {"type": "Notebook", "displayName": name}, "config": {"logicalId": _id(number)}}
+            metadata = {"type": "Notebook", "displayName": name, **more}
+            platform = {"metadata": metadata, "config": {"logicalId": _id(number)}}
             (at / ".platform").write_text(json.dumps(platform))
             (at / "notebook-content.py").write_text(f"# {number}\n")
 
@@ -70,6 +75,11 @@ class Repository:
 
     def names(self) -> list[str]:
         return sorted(name for name, _ in self.held().values())
+
+    def descriptions(self) -> list[str]:
+        """Return what people read in the descriptions."""
+        place = next(iter(self.world.model.store.workspaces.values()))
+        return sorted(each.description.partition("[saga:")[0].strip() for each in place.standing())
 
     def errors(self) -> list[str]:
         rows = [step.record for step in self.world.journal.steps(f"d{self.count}")]
@@ -199,3 +209,51 @@ def test_case_of_a_name_changes(tmp_path: Path) -> None:
     made.put("Load")
     assert made.deploy() is D.SUCCEEDED, made.errors()
     assert made.names() == ["Load"]
+
+
+def test_item_with_another_logical_id_leaves_the_old_one_to_a_new_item(tmp_path: Path) -> None:
+    """Two notes named one item: when the first logical id came back under another name, both steps wrote to it."""
+    made = Repository(tmp_path, 1)
+    made.put("A")
+    assert made.deploy() is D.SUCCEEDED
+    made.put("", "A")
+    assert made.deploy() is D.SUCCEEDED
+    made.put("B", "A")
+    assert made.deploy() is D.SUCCEEDED, made.errors()
+    assert made.names() == ["A", "B"]
+
+
+def test_item_with_another_logical_id_has_the_case_of_its_new_name(tmp_path: Path) -> None:
+    made = Repository(tmp_path, 1)
+    made.put("load")
+    assert made.deploy() is D.SUCCEEDED
+    made.put("", "Load")
+    assert made.fail() is D.COMPENSATED
+    assert made.names() == ["load"]
+    assert made.deploy() is D.SUCCEEDED, made.errors()
+    assert made.names() == ["Load"]
+
+
+def test_description_that_git_has_no_more_is_removed(tmp_path: Path) -> None:
+    """Fabric commits an item with an empty description without the field."""
+    made = Repository(tmp_path, 1)
+    made.put("A", description="words")
+    assert made.deploy() is D.SUCCEEDED
+    made.put("A")
+    assert made.fail() is D.COMPENSATED
+    assert made.descriptions() == ["words"]
+    assert made.deploy() is D.SUCCEEDED, made.errors()
+    assert made.descriptions() == [""]
+
+
+def test_item_that_is_not_deployed_now_gets_its_old_item_later(tmp_path: Path) -> None:
+    """Its logical id changed, and it is left out: the item of its name does not count as an orphan, so it stays."""
+    made = Repository(tmp_path, 1)
+    made.put("A", "C")
+    assert made.deploy() is D.SUCCEEDED
+    was = made.held()
+    made.put("", "C", "A")
+    made.choice = {"orphans": "delete", "exclude": "^A"}
+    assert made.deploy() is D.SUCCEEDED, made.errors()
+    made.world.pass_hours(1)
+    assert made.held() == was

@@ -143,9 +143,10 @@ class Delivery:
 
     @property
     def recall(self) -> deployed.Recalled:
-        """Return the notes of earlier deployments, as old as the lists of this delivery."""
+        """Return the notes of earlier deployments, as old as the lists of this delivery, or as its start: deliveries
+        that begin at the same time share one read of the notes, also after a resume."""
         services = self.services
-        found = (services.deployed, self.header.target, self._oldest, services.clock.now)
+        found = (services.deployed, self.header.target, self._oldest or self.now, services.clock.now)
         return deployed.Recalled(*found, services.payloads.read)
 
     def _oldest_list(self) -> datetime | None:

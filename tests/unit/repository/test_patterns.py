@@ -16,6 +16,7 @@ def spans(found: object) -> list[tuple[int, int]]:
     return [match.span() for match in found]  # type: ignore[attr-defined] - an iterator of matches of either library
 
 
+@pytest.mark.filterwarnings("ignore:Possible")
 @pytest.mark.parametrize(
     ("pattern", "text", "expected"),
     [

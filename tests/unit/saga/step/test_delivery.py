@@ -8,11 +8,13 @@ import pytest
 
 from shared.domain.errors import ConflictError
 from shared.domain.messages import Direction, StepMessage
+from shared.domain.ports import DeployedItem
 from shared.domain.records import Claim, StepRecord
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
 from shared.saga.step.delivery import MAX_DELIVERY, Delivery
 from shared.saga.step.outcome import Reschedule, Settle
+from tests.fakes import MemoryDeployedItems
 from tests.unit.saga.fixture import SagaFixture, row
 
 LEASE = 15.0
@@ -179,3 +181,24 @@ def test_claim_acts_by_default() -> None:
     claim = StepRecord.from_json(data).claim
     assert claim is not None
     assert claim.acts
+
+
+def test_deliveries_after_a_resume_share_a_read_of_the_notes(saga: SagaFixture) -> None:
+    """None of them may use a list of before its start, and each would read the notes of all items for its own."""
+    reads = list[str]()
+
+    class Slow(MemoryDeployedItems):
+        def of_workspace(self, workspace_id: str) -> list[DeployedItem]:
+            saga.clock.advance(1)
+            reads.append(workspace_id)
+            return super().of_workspace(workspace_id)
+
+    notes = Slow()
+    saga.services = replace(saga.services, deployed=notes)
+    saga.change(0, state=S.PENDING, ambiguous=True)
+    begun = [delivery(saga) for _ in range(40)]
+    saga.clock.advance(1)
+    for each in begun:
+        assert each.recall.of_item("w", "", "Notebook/n") is None
+        assert each.recall.named("w", "Notebook/n") == []
+    assert reads == ["w"]

@@ -40,7 +40,7 @@ def renamed(fabric: Fabric, spec: JsonObject, recall: Recall) -> list[str]:
     others = [each for each in recall.named(spec["workspaceId"], key) if each["id"] != note.get("id")]
     if not others:
         return []
-    present = _names(recall, spec["identities"])
+    present = _names(recall, spec["identities"], spec["type"])
     left_out = [each["id"] for each in others if present.get(each["identity"], key) is None]
     if left_out and any(_has_name(spec, row, left_out) for row in rows_of(fabric, spec)):
         what = "an item that the repository contains under another name, and that this deployment leaves out, has the "
@@ -57,10 +57,15 @@ def keys_left_out(recall: Recall, digest: str) -> list[str]:
     return list(json.loads(recall.payload(digest))["others"].values())
 
 
-def _names(recall: Recall, digest: str) -> dict[str, str | None]:
-    """Return the type and name of each item of the repository by what identifies it; None for one that is left out."""
+def _names(recall: Recall, digest: str, item_type: str) -> dict[str, str | None]:
+    """Return the type and name of each item of the repository that has this type, by what identifies it; None for one
+    that is left out. A logical id may belong to an item of another type now, which renames nothing."""
     names: dict[str, dict[str, str]] = json.loads(recall.payload(digest))
-    return {**dict.fromkeys(names["others"]), **names["deployed"]}
+    others, deployed = (
+        {identity: key for identity, key in names[part].items() if key.partition("/")[0] == item_type}
+        for part in ("others", "deployed")
+    )
+    return {**dict.fromkeys(others), **deployed}
 
 
 def _circle(spec: JsonObject, key: str, recall: Recall, present: dict[str, str | None]) -> list[str]:

@@ -257,3 +257,21 @@ def test_item_that_is_not_deployed_now_gets_its_old_item_later(tmp_path: Path) -
     assert made.deploy() is D.SUCCEEDED, made.errors()
     made.world.pass_hours(1)
     assert made.held() == was
+
+
+def test_name_of_an_item_whose_logical_id_has_another_type_now_is_free(tmp_path: Path) -> None:
+    """The notebook is not renamed: its logical id belongs to a pipeline, and another notebook has its name."""
+    repository = Repository(tmp_path, 1)
+    repository.put("a")
+    assert repository.deploy() is D.SUCCEEDED
+    repository.put("b", "a")
+    pipeline = tmp_path / "items" / "0.Notebook"
+    platform = json.loads((pipeline / ".platform").read_text())
+    platform["metadata"]["type"] = "DataPipeline"
+    (pipeline / ".platform").write_text(json.dumps(platform))
+    (pipeline / "notebook-content.py").rename(pipeline / "pipeline-content.json")
+    (pipeline / "pipeline-content.json").write_text("{}")
+    pipeline.rename(tmp_path / "items" / "0.DataPipeline")
+    assert repository.deploy() is D.SUCCEEDED
+    place = next(iter(repository.world.model.store.workspaces.values()))
+    assert sorted((each.type, each.name) for each in place.standing()) == [("DataPipeline", "b"), ("Notebook", "a")]

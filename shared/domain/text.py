@@ -24,6 +24,8 @@ from shared.domain.yaml_text import read_yaml
 
 MAX_INTEGER_BITS = 1024
 """YAML's 0x... makes integers that Python then refuses to print."""
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+"""A surrogate without its other half: JSON and YAML can name it, and no file or request can contain it."""
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters except tab and line ends, and lone surrogates."""
 

@@ -1,7 +1,6 @@
 """Read YAML as PyYAML's safe loader does, keep the file and line of each value, and report all problems at once."""
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -12,14 +11,13 @@ from yaml.constructor import SafeConstructor
 from yaml.reader import ReaderError
 
 from shared.domain.errors import Problem, Problems
-from shared.domain.text import MAX_INTEGER_BITS
+from shared.domain.text import HALF_CHARACTER, MAX_INTEGER_BITS
 from shared.repository.parsed import NOT_YAML
 
 MAX_NODES = 200_000
 """Values of a document, each alias counted as its full content."""
 _MAX_DEPTH = 50
 _MERGE = "tag:yaml.org,2002:merge"
-_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -187,7 +185,7 @@ class _Reader:
         if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:  # as 0x..., which Python cannot print
             self._problems.append(Problem(place, "is an integer too large for any field; quote it to make it a text"))
             return 0
-        return self._joined(value, place) if isinstance(value, str) and _HALF.search(value) else value
+        return self._joined(value, place) if isinstance(value, str) and HALF_CHARACTER.search(value) else value
 
     def _joined(self, text: str, place: str) -> str:
         """Return a text whose characters are written in two halves, as JSON escapes them ("\\ud83d\\ude00"); one half
@@ -195,6 +193,6 @@ class _Reader:
         try:
             return text.encode("utf-16", "surrogatepass").decode("utf-16")
         except UnicodeDecodeError:
-            code = f"U+{ord(_HALF.findall(text)[0]):04X}"
+            code = f"U+{ord(HALF_CHARACTER.findall(text)[0]):04X}"
             self._problems.append(Problem(place, f"contains {code}, which is half a character; write the whole one"))
             return text

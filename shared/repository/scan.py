@@ -9,7 +9,7 @@ from pathlib import Path
 from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.fields import GUID
 from shared.domain.json import JsonObject, as_object
-from shared.domain.text import utf8
+from shared.domain.text import HALF_CHARACTER, utf8
 from shared.repository import files
 from shared.repository.files import RefusedError, shown
 from shared.repository.item_types import ITEM_TYPES, is_ignored, part_order
@@ -36,7 +36,6 @@ _GITIGNORE = ".gitignore"
 _MAX_PLATFORM_BYTES = 1024 * 1024
 _FORBIDDEN_IN_FOLDER = re.compile(r'[~"#.%&*:<>?/\\{|}]')
 _OLD_FORMAT = "item.metadata.json"
-_HALF = re.compile("[\ud800-\udfff]")
 
 
 def scan(root: Path, name: str, problems: Problems) -> Repository:
@@ -215,7 +214,7 @@ class _Scan:
             remedy = "; add one, as a new GUID, or commit the item again from Fabric" if key == "logicalId" else ""
             self._problem(file, _line(text, key if value is not None else holder), f"{key} {what}{remedy}")
             return None
-        if half := _HALF.search(value):
+        if half := HALF_CHARACTER.search(value):
             self._problem(file, _line(text, key), f"{key} contains U+{ord(half[0]):04X}, which is half a character")
             return None
         if key == "displayName" and value != value.strip():

@@ -195,8 +195,8 @@ def _converted(value: Any, kind: Any, path: str, problems: list[Problem]) -> Any
     if not isinstance(value, str) or kind not in ("number", "boolean"):
         return value
     if kind == "boolean":
-        if value in ("true", "false"):
-            return value == "true"
+        if value.lower() in ("true", "false"):  # a spreadsheet saves TRUE, and Python prints True
+            return value.lower() == "true"
         problems.append(Problem(path, "must be true or false"))
         return None
     # float() also takes 1_000, nan, and digits of other scripts.

@@ -78,15 +78,17 @@ class DriftWatch:
         return signal
 
     def _last_of_each_target(self) -> list[DeploymentRecord]:
-        """Return the newest deployment of each target, by name, if it succeeded and nothing is under way there."""
+        """Return the last successful deployment of each target, by name; none of a target where one is under way, or
+        where a script deployed last: it may have changed what an earlier manifest asks for."""
         newest: dict[str, DeploymentRecord] = {}
         busy: set[str] = set()
         for header in self.services.journal.deployments():
             if header.state not in DEPLOYMENT_ENDED:
                 busy.add(header.target)
-            if header.state is DeploymentState.SUCCEEDED and header.origin is Origin.MANIFEST:
+            if header.state is DeploymentState.SUCCEEDED:
                 newest.setdefault(header.target, header)
-        return [header for target, header in sorted(newest.items()) if target not in busy]
+        watched = (header for target, header in sorted(newest.items()) if target not in busy)
+        return [header for header in watched if header.origin is Origin.MANIFEST]
 
     def _with(self, signal: DriftSignal, header: DeploymentRecord) -> DriftSignal:
         items = self._drift_of(header)

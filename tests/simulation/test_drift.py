@@ -23,6 +23,7 @@ from tests.simulation import test_repository_schedules as scheduled
 from tests.simulation.fault_table import SCENARIOS, Scenario, prepared
 from tests.simulation.test_laws import MEDALLION
 from tests.simulation.test_repository import manifest
+from tests.simulation.test_transaction import Shop
 from tests.simulation.world import World
 
 DAY = 86400.0
@@ -34,8 +35,10 @@ def watched(telemetry: MemoryTelemetry | None = None) -> tuple[World, DriftWatch
     return world, DriftWatch(world.services, world.blobs, MemorySignals(), KINDS, DAY)
 
 
-def deployed(world: World, target: str = "T") -> None:
-    """Deploy the medallion to a target, and keep its manifest as the app does."""
+def deployed(world: World, target: str = "T", deployment_id: str = "") -> None:
+    """Deploy the medallion to a target, whose name is the deployment's id too unless one is given; and keep its
+    manifest as the app does."""
+    deployment_id = deployment_id or target
     manifest: dict[str, Any] = {**copy.deepcopy(MEDALLION), "target": target}
     for step in manifest["steps"]:
         if step["kind"] != "role_assignment":
@@ -44,10 +47,10 @@ def deployed(world: World, target: str = "T") -> None:
             step["with"]["description"] = "figures"
         if step["kind"] == "workspace":
             step["with"]["displayName"] = target
-    assert world.submit(manifest, target) is DeploymentState.ACCEPTED
+    assert world.submit(manifest, deployment_id) is DeploymentState.ACCEPTED
     world.blobs.put(canonical(manifest).encode())
-    world.run(target)
-    assert world.state(target) is DeploymentState.SUCCEEDED
+    world.run(deployment_id)
+    assert world.state(deployment_id) is DeploymentState.SUCCEEDED
 
 
 def round_of(watch: DriftWatch) -> DriftSignal:
@@ -143,6 +146,23 @@ def test_drift_of_a_target_that_changes_now_is_not_told() -> None:
     )
     world.run("later", hours=0.1)
     assert round_of(watch).targets == 0
+
+
+def test_drift_of_a_target_where_a_script_deployed_last_is_not_told() -> None:
+    """The script may have changed what the manifest before it asks for. A manifest that is deployed after it counts."""
+    shop = Shop()
+    watch = DriftWatch(shop.world.services, shop.world.blobs, MemorySignals(), KINDS, DAY)
+    deployed(shop.world, "t")
+    shop.world.clock.advance(1)
+    with shop.transaction(target="t"):
+        workspace = next(w for w in shop.world.model.store.workspaces.values() if w.name == "t")
+        next(i for i in workspace.items.values() if i.name == "gold").description = "by the script"
+    signal = round_of(watch)
+    assert (signal.targets, signal.drifted) == (0, ())
+    shop.world.clock.advance(DAY)
+    deployed(shop.world, "t", "again")
+    signal = round_of(watch)
+    assert (signal.targets, signal.drifted) == (1, ())
 
 
 def test_drift_that_cannot_be_told_is_counted() -> None:

@@ -66,11 +66,10 @@ class Shop:
         """Return a transaction that has not begun."""
         return DeploymentTransaction(
             "script",
-            target="T",
+            **{"target": "T", **options},
             deployment_id=deployment_id,
             app=ScriptApp(self.world.services, self.world.locks, self.world.submit_text),
             sleep=self.world.clock.advance,
-            **options,
         )
 
     def lakehouse(self, name: str, description: str = "", workspace: str = "") -> str:

@@ -184,6 +184,14 @@ def test_values_are_converted_by_their_declared_type() -> None:
     ]
 
 
+@pytest.mark.parametrize(("text", "value"), [("TRUE", True), ("True", True), ("FALSE", False), ("falsE", False)])
+def test_boolean_in_the_spelling_of_a_spreadsheet_is_converted(text: str, value: bool) -> None:
+    """Excel saves TRUE and FALSE, whatever was typed into the cell."""
+    body = manifest({"a": {"type": "boolean"}})
+    assert with_values(body, {"a": text})["inputs"]["a"]["value"] is value
+    assert len(problems(with_values, body, {"a": f"{text} "})) == 1
+
+
 def test_values_are_part_of_the_manifest() -> None:
     """Another value is another manifest, so one id cannot stand for both; the caller's object is unchanged."""
     body = manifest({"env": {"default": "dev"}})

@@ -79,7 +79,7 @@ class DriftWatch:
 
     def _last_of_each_target(self) -> list[DeploymentRecord]:
         """Return the last successful deployment of each target, by name; none of a target where one is under way, or
-        where a script deployed last: it may have changed what an earlier manifest asks for."""
+        to which a script deployed last: it may have changed what an earlier manifest asks for."""
         newest: dict[str, DeploymentRecord] = {}
         busy: set[str] = set()
         for header in self.services.journal.deployments():

@@ -62,14 +62,15 @@ class Shop:
         row = {"displayName": "sales", "roleAssignments": roles, "items": items}
         self.workspace = control.seed(self.world.model, {"workspaces": [row]})["workspaces"][0]["id"]
 
-    def transaction(self, deployment_id: str = "s", **options: Any) -> DeploymentTransaction:
+    def transaction(self, deployment_id: str = "s", *, target: str = "T", **options: Any) -> DeploymentTransaction:
         """Return a transaction that has not begun."""
         return DeploymentTransaction(
             "script",
-            **{"target": "T", **options},
+            target=target,
             deployment_id=deployment_id,
             app=ScriptApp(self.world.services, self.world.locks, self.world.submit_text),
             sleep=self.world.clock.advance,
+            **options,
         )
 
     def lakehouse(self, name: str, description: str = "", workspace: str = "") -> str:

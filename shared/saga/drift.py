@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.domain.errors import FabricError, InvalidInputError, NotFoundError, StorageUnavailableError
+from shared.domain.json import JsonObject
 from shared.domain.manifest import compile_manifest
 from shared.domain.ports import Blobs, DriftedTarget, DriftSignal, KindRules, Signals
 from shared.domain.records import DeploymentRecord
@@ -27,6 +28,7 @@ from shared.saga.step.delivery import Services
 from shared.steps.git_update import GitUpdateKind
 from shared.steps.item_notes import Unchanged
 from shared.steps.item_schedules import ItemSchedulesKind
+from shared.steps.kind import IfExists
 from shared.steps.removed_schedules import RemovedSchedulesKind
 from shared.steps.repository_item import RepositoryItemKind
 from shared.steps.schedules import DELETED
@@ -127,6 +129,10 @@ class DriftWatch:
             log.exception("drift of %s (deployment %s) cannot be told", header.target, header.deployment_id)
             return None
         drifted = [step for step in found.steps if _has_drifted(step)]
+        if not drifted and (blocked := [step for step in found.steps if _is_untold(step)]):
+            about = f"step {blocked[0].id}: {blocked[0].reason}"
+            log.warning("drift of %s (deployment %s) cannot be told: %s", header.target, header.deployment_id, about)
+            return None
         return [f"{step.id} ({_WORDS.get(step.action) or ', '.join(step.fields)})" for step in drifted]
 
 
@@ -141,15 +147,24 @@ def added(drifted: tuple[DriftedTarget, ...], more: DriftedTarget) -> tuple[Drif
 
 
 def _watched(graph: StepGraph) -> StepGraph:
-    """Return the steps as they are watched: an item that each deployment sends again counts as changed in every plan,
-    so it is trusted instead."""
-    steps = [
-        replace(step, spec={**step.spec, "unchanged": Unchanged.SKIP.value})
-        if step.kind == RepositoryItemKind.name and step.spec.get("unchanged") == Unchanged.REDEPLOY
-        else step
-        for step in graph.steps
-    ]
-    return replace(graph, steps=tuple(steps))
+    """Return the steps as they are watched.
+
+    An item that each deployment sends again counts as changed in every plan, so it is trusted instead. A resource that
+    must not have existed exists since the deployment, so it is used like one that is adopted; it and all steps that
+    need it would be blocked.
+    """
+    return replace(graph, steps=tuple(replace(step, spec=_watched_spec(step.kind, step.spec)) for step in graph.steps))
+
+
+def _watched_spec(kind: str, spec: JsonObject) -> JsonObject:
+    if kind == RepositoryItemKind.name and spec.get("unchanged") == Unchanged.REDEPLOY:
+        spec = {**spec, "unchanged": Unchanged.SKIP.value}
+    return {**spec, "ifExists": IfExists.ADOPT.value} if spec.get("ifExists") == IfExists.FAIL else spec
+
+
+def _is_untold(step: StepChange) -> bool:
+    """Return True if the plan could not compare a step. One that asks for what is newest says nothing of drift."""
+    return step.action is Action.BLOCKED and step.kind not in _MOVE_ON
 
 
 def _has_drifted(step: StepChange) -> bool:

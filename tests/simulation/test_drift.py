@@ -174,6 +174,56 @@ def test_drift_that_cannot_be_told_is_counted() -> None:
     assert (signal.targets, signal.unread, signal.drifted) == (1, 1, ())
 
 
+def in_given_workspace(if_exists: str) -> tuple[World, DriftWatch, Any]:
+    """Deploy a folder and a lakehouse to a workspace that the manifest names by its id; return that workspace too."""
+    shop = Shop()
+    raw = {"workspaceId": shop.workspace, "displayName": "Raw", "ifExists": "fail"}
+    gold = {"workspaceId": shop.workspace, "displayName": "gold", "description": "figures", "ifExists": if_exists}
+    steps = [
+        {"id": "raw", "kind": "folder", "with": raw},
+        {"id": "gold", "kind": "lakehouse", "needs": ["raw"], "with": gold},
+    ]
+    data = {"name": "m", "target": "t", "steps": steps}
+    shop.world.blobs.put(canonical(data).encode())
+    shop.world.submit(data, "d")
+    assert shop.world.run("d") == [DeploymentState.SUCCEEDED]
+    watch = DriftWatch(shop.world.services, shop.world.blobs, MemorySignals(), KINDS, DAY)
+    return shop.world, watch, shop.world.model.store.workspaces[shop.workspace]
+
+
+def test_drift_of_a_resource_that_had_to_be_new_is_told() -> None:
+    """It exists since the deployment, so it blocks nothing. It is not compared; deleted, it is missing."""
+    world, watch, workspace = in_given_workspace("fail")
+    gold = next(each for each in workspace.items.values() if each.name == "gold")
+    gold.description = "by hand"
+    signal = round_of(watch)
+    assert (signal.targets, signal.unread, signal.drifted) == (1, 0, ())
+    del workspace.items[gold.id]
+    world.clock.advance(DAY)
+    assert [each.items for each in round_of(watch).drifted] == [("gold (missing)",)]
+
+
+def test_drift_of_what_needs_a_resource_that_had_to_be_new_is_told() -> None:
+    """The folder had to be new, and the lakehouse that needs it has another description now."""
+    _, watch, workspace = in_given_workspace("update")
+    next(each for each in workspace.items.values() if each.name == "gold").description = "by hand"
+    assert [each.items for each in round_of(watch).drifted] == [("gold (description)",)]
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_drift_of_a_workspace_that_cannot_be_read_is_not_denied(is_gone: bool) -> None:
+    """It was deleted, or the app has lost its role in it: every step is blocked, and nothing proves that it is as it
+    was."""
+    world, watch, workspace = in_given_workspace("update")
+    if is_gone:
+        del world.model.store.workspaces[workspace.id]
+    else:
+        action = {"status": 403, "body": {"errorCode": "InsufficientPrivileges", "message": "no", "requestId": "r"}}
+        world.model.faults.replace([{"match": {"path": ".*"}, "action": action}])
+    signal = round_of(watch)
+    assert (signal.targets, signal.unread, signal.drifted) == (1, 1, ())
+
+
 def test_drift_watch_that_is_off_reads_nothing() -> None:
     world, watch = watched()
     deployed(world)

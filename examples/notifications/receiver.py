@@ -65,16 +65,23 @@ def details(event: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def teams_message(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the message for a Teams workflow ("Post to a channel when a webhook request is received")."""
-    body: list[dict[str, Any]] = [
-        {"type": "TextBlock", "text": sentence(event), "weight": "bolder", "wrap": True},
-        {"type": "FactSet", "facts": [{"title": name, "value": text} for name, text in details(event)]},
-    ]
+    """Return the message for a Teams workflow ("Post to a channel when a webhook request is received").
+
+    A TextBlock and a FactSet show Markdown, so a name from outside could bring a link into the card; a TextRun does not:
+    https://learn.microsoft.com/adaptive-cards/schema-explorer/text-run.
+    """
+    body = [_plain((sentence(event), True)), *(_plain((f"{name}: ", True), (text, False)) for name, text in details(event))]
     card: dict[str, Any] = {"type": "AdaptiveCard", "version": "1.4", "body": body}
     if page := event["data"].get("page"):
         card["actions"] = [{"type": "Action.OpenUrl", "title": "Open", "url": page}]
     content = {"contentType": "application/vnd.microsoft.card.adaptive", "content": card}
     return {"type": "message", "attachments": [content]}
+
+
+def _plain(*runs: tuple[str, bool]) -> dict[str, Any]:
+    """Return a line of texts that are shown as they are, each bold or not."""
+    inlines = [{"type": "TextRun", "text": text, "weight": "bolder" if is_bold else "default"} for text, is_bold in runs]
+    return {"type": "RichTextBlock", "inlines": inlines}
 
 
 def slack_message(event: Mapping[str, Any]) -> dict[str, Any]:

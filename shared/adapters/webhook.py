@@ -6,6 +6,7 @@ from datetime import datetime
 import requests
 
 from shared.adapters.connections import EnvironmentSession, no_connection
+from shared.adapters.fabric.errors import retry_after
 from shared.domain.errors import SecretError
 from shared.domain.json import JsonObject
 from shared.domain.notices import MEDIA_TYPE, body_of, signed_headers
@@ -38,17 +39,16 @@ class Webhook:
             with self._session.post(
                 self._url, data=body, headers=headers, timeout=TIMEOUTS_SECONDS, allow_redirects=False, stream=True
             ) as answer:
-                return _refusal(answer)
+                return _refusal(answer, self._now())
         except requests.RequestException as error:
             return Refusal(no_connection(error) or f"the webhook does not answer ({type(error).__name__})")
 
 
-def _refusal(answer: requests.Response) -> Refusal | None:
+def _refusal(answer: requests.Response, now: datetime) -> Refusal | None:
     status = answer.status_code
     if 200 <= status < 300:
         return None
     if 300 <= status < 400:
         return Refusal(f"the webhook answers {status}: redirects are not followed; set its final address", False)
-    after = answer.headers.get("Retry-After", "")
-    wait = float(after) if after.isascii() and after.isdigit() and len(after) < 8 else 0.0
+    wait = retry_after(answer.headers, now) or 0.0
     return Refusal(f"the webhook answers {status}", status >= 500 or status in _MAY_PASS, wait)

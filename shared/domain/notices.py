@@ -33,6 +33,8 @@ MEDIA_TYPE = "application/cloudevents+json; charset=utf-8"
 _TYPE = "fabric-saga.deployment."
 _KEY = "whsec_"
 """The prefix of a key in base64. A secret without it is the key itself."""
+_MIN_KEY = 24
+"""Bytes. Source: Standard Webhooks, "Signature scheme"; a key of no bytes would sign for everybody."""
 
 
 class NoticeKind(StrEnum):
@@ -162,11 +164,13 @@ def body_of(event: JsonObject) -> bytes:
 
 def signed_headers(secret: str, event_id: str, at: datetime, body: bytes) -> dict[str, str]:
     """Return the headers by which a receiver knows the sender: the id, the time and an HMAC-SHA256 of both and the
-    body. Raises ValueError if the secret has the prefix of base64 and is not base64."""
+    body. Raises ValueError if the secret has the prefix of base64 and is not base64, or if its key is too short."""
     try:
         key = base64.b64decode(secret.removeprefix(_KEY), validate=True) if secret.startswith(_KEY) else secret.encode()
     except binascii.Error:
         raise ValueError(f"the secret begins with {_KEY} and is not base64") from None
+    if len(key) < _MIN_KEY:
+        raise ValueError(f"the secret's key has {len(key)} bytes: give it at least {_MIN_KEY} random ones")
     timestamp = str(int(at.timestamp()))
     content = f"{event_id}.{timestamp}.".encode() + body
     signature = base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()

@@ -97,6 +97,15 @@ def test_webhook_status_decides_about_another_try(server: Server, status: int, m
     assert refusal is None or not may_pass or refusal.retry_after_seconds == 120
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("Thu, 01 Jan 2099 00:00:00 GMT", 3600), ("soon", 0), ("-5", 0)])
+def test_webhook_may_name_the_time_of_the_next_try(server: Server, text: str, seconds: float) -> None:
+    """Retry-After is a number of seconds or a date (RFC 9110, 10.2.3); anything else counts as absent."""
+    server.status, server.headers = 503, {"Retry-After": text}
+    refusal = webhook(server).send("i", EVENT)
+    assert refusal is not None
+    assert refusal.retry_after_seconds == seconds
+
+
 def test_webhook_that_does_not_answer_is_tried_again() -> None:
     refusal = Webhook("http://127.0.0.1:1/sig", lambda: Secret(SECRET), FakeClock().now).send("i", EVENT)
     assert refusal is not None

@@ -43,13 +43,21 @@ def test_notice_is_signed_as_standard_webhooks_does() -> None:
 @given(st.binary(max_size=50), st.binary(max_size=50))
 def test_notice_of_another_body_has_another_signature(one: bytes, other: bytes) -> None:
     """A secret that is not base64 signs too."""
-    signatures = {body: signed_headers("plain", "id", AT, body)["webhook-signature"] for body in (one, other)}
+    signatures = {body: signed_headers("plain" * 5, "id", AT, body)["webhook-signature"] for body in (one, other)}
     assert len(set(signatures.values())) == len({one, other})
 
 
 def test_notice_is_not_signed_with_a_damaged_secret() -> None:
     with pytest.raises(ValueError, match="is not base64"):
         signed_headers("whsec_!", "id", AT, b"")
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_AAAA", "", "hunter2", "whsec_" + "A" * 28])
+def test_notice_is_not_signed_with_a_key_that_can_be_guessed(secret: str) -> None:
+    """Standard Webhooks asks for 24 bytes; with an empty key everybody could sign. The message quotes nothing of it."""
+    with pytest.raises(ValueError, match=r"key has \d+ bytes: give it at least 24") as caught:
+        signed_headers(secret, "id", AT, b"")
+    assert not secret or secret not in str(caught.value)
 
 
 def test_notice_of_every_move_into_an_end_a_hold_or_a_stuck_state() -> None:

@@ -83,10 +83,25 @@ def test_notice_of_a_move_becomes_an_event(desk: Desk, before: D, after: D, kind
     assert data.get("error") == (None if error is None else {"message": "step s: no", "remedy": "Ask for a role."})
     assert receiver.sentence(event) == words
     card = receiver.teams_message(event)["attachments"][0]["content"]
-    assert (card["body"][0]["text"], card["actions"][0]["url"]) == (words, data["page"])
+    assert (card["body"][0]["inlines"][0]["text"], card["actions"][0]["url"]) == (words, data["page"])
     slack = receiver.slack_message(event)
     assert (slack["text"], slack["blocks"][-1]["elements"][0]["url"]) == (words, data["page"])
     assert all(block["text"]["type"] == "plain_text" for block in slack["blocks"][:2])
+
+
+def test_card_for_teams_shows_text_from_outside_as_it_is(desk: Desk) -> None:
+    """A manifest's name, an error of Fabric and a requester's name may contain Markdown, which a TextBlock and the
+    facts of a FactSet would show as a link."""
+    link = "[Approve](https://evil.example)"
+    desk.saga.deployment(D.COMPENSATING, S.SUCCEEDED, requested_by=link)
+    desk.saga.change_header(state=D.STUCK, error=RecordedError(link, link))
+    desk.deliver()
+    [event] = desk.sent
+    card = receiver.teams_message({**event, "data": {**event["data"], "name": link}})["attachments"][0]["content"]
+    assert {block["type"] for block in card["body"]} == {"RichTextBlock"}
+    runs = [run for block in card["body"] for run in block["inlines"]]
+    assert {run["type"] for run in runs} == {"TextRun"}
+    assert sum(link in run["text"] for run in runs) == 4
 
 
 def approval(desk: Desk) -> None:

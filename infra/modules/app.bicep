@@ -128,7 +128,7 @@ var appSettings = {
   FEATURE_USE_ROLLBACK: 'true'
   FEATURE_USE_TELEMETRY: 'true'
   FEATURE_USE_HEALTH_CHECKS: 'true'
-  PYTHON_THREADPOOL_THREAD_COUNT: '64'
+  PYTHON_THREADPOOL_THREAD_COUNT: '96'
   AzureWebJobsDisableHomepage: 'true'
   TELEMETRY_EXPORTER: 'opentelemetry'
   SIGN_IN_CLIENT_ID: signInClientId

@@ -36,7 +36,7 @@ class QueueConfig:
     """The section extensions.queues of host.json."""
 
     batch_size: int
-    new_batch_size: int
+    new_batch_threshold: int
     max_dequeue_count: int
     retry_seconds: float
     longest_wait_seconds: float
@@ -48,7 +48,7 @@ class QueueConfig:
         batch = int(data.get("batchSize", 16))
         return cls(
             batch,
-            int(data.get("newBatchSize", batch // 2)),
+            int(data.get("newBatchThreshold", batch // 2)),
             int(data.get("maxDequeueCount", 5)),
             seconds_of(data.get("visibilityTimeout"), 0.0),
             seconds_of(data.get("maxPollingInterval"), 60.0),
@@ -142,7 +142,7 @@ class Queues:
             received = await self._poll(trigger, stopping)
             for queue, message in received:
                 self._start(trigger, queue, message)
-            is_full = len(trigger.running) > self._config.new_batch_size
+            is_full = len(trigger.running) > self._config.new_batch_threshold
             if received:
                 wait = FIRST_WAIT_SECONDS
             if is_full:
@@ -178,7 +178,7 @@ class Queues:
             task.add_done_callback(tasks.discard)
 
     async def _receive(self, queue: QueueClient, in_hand: int) -> list[Any]:
-        if in_hand > self._config.new_batch_size or await self._probe.is_empty(queue):
+        if in_hand > self._config.new_batch_threshold or await self._probe.is_empty(queue):
             return []
         batch = min(32, self._config.batch_size)
         pages = queue.receive_messages(messages_per_page=batch, visibility_timeout=self._visibility).by_page()

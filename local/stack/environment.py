@@ -8,6 +8,7 @@ from local.functions_host import groups
 from local.stack.description import APPLICATION, HOST, StackDescription
 from shared.domain.flags import FeatureFlags
 from shared.domain.json import JsonObject
+from shared.domain.variables import WORKER_THREADS
 
 _FLAGS = tuple(FeatureFlags.variable(name) for name in ("retry_logic", "circuit_breaker", "rollback", "health_checks"))
 """The feature flags that need nothing from Azure: on, unless the environment says otherwise."""
@@ -20,7 +21,7 @@ def of_host(stack: StackDescription, part: str = HOST) -> dict[str, str]:
         **stack.environment,
         "AzureWebJobsStorage": stack.connection_string,
         "FUNCTIONS_WORKER_RUNTIME": "python",
-        "PYTHON_THREADPOOL_THREAD_COUNT": stack.environment.get("PYTHON_THREADPOOL_THREAD_COUNT", "64"),
+        "PYTHON_THREADPOOL_THREAD_COUNT": stack.environment.get("PYTHON_THREADPOOL_THREAD_COUNT", str(WORKER_THREADS)),
         "SWEEP_SCHEDULE": stack.environment.get("SWEEP_SCHEDULE", "0 */5 * * * *"),
     }
     if stack.hosts[part]:

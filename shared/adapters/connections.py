@@ -14,9 +14,11 @@ from certifi import where
 from requests.adapters import HTTPAdapter
 
 from shared.adapters.causes import causes_of
+from shared.domain.variables import WORKER_THREADS
 
-_POOL = 96
-"""Pooled connections: more than the 64 worker threads, so that no thread opens a socket of its own for each request."""
+_POOL = WORKER_THREADS + 32
+"""Pooled connections: more than the worker has threads, so that no thread opens a socket of its own for each request;
+heartbeats, health checks and telemetry have threads beside those."""
 _UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
 """OpenSSL's codes (X509_V_ERR_...) for a certificate whose authority is not among the trusted ones."""
 

@@ -13,6 +13,11 @@ from shared.domain.declaration import Kind, Variable, count, seconds
 from shared.domain.engine_variables import LEASES, RETRIES
 from shared.domain.flags import FeatureFlags
 
+WORKER_THREADS = 96
+"""The size of the Python worker's thread pool (PYTHON_THREADPOOL_THREAD_COUNT): more than host.json's deliveries at
+once, so that orchestrators find a thread (ADR 39). Other files take the number from here, or a test compares them with
+it (tests/infra/test_host_json.py)."""
+
 
 def _flag(name: str) -> Variable:
     meaning = _FEATURES.get(name, "")

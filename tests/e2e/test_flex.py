@@ -9,6 +9,7 @@ import pytest
 from local.functions_host import groups
 from local.functions_host.worker import Function
 from local.stack.description import FLEX, hosts_of
+from shared.domain.variables import WORKER_THREADS
 from tests import registered
 from tests.conftest import seed_of
 from tests.e2e.conftest import Running, finish, make_stack
@@ -65,4 +66,4 @@ def test_flex_has_a_host_for_each_group_of_the_app() -> None:
 def test_flex_host_has_the_threads_that_the_settings_name(apart: Running) -> None:
     """Each host came up as a placeholder; without the call in function_app.py it would have fewer threads."""
     _, body = apart.http("/api/health", key=apart.stack.function_key)
-    assert '"thread_pool:size": [{"status": "pass", "observedValue": 64' in body
+    assert f'"thread_pool:size": [{{"status": "pass", "observedValue": {WORKER_THREADS}' in body

@@ -15,6 +15,7 @@ from typing import Any, Self
 from azure.storage.queue import QueueClient
 
 from local import azurite
+from shared.domain.variables import WORKER_THREADS
 from tests import warm
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -81,7 +82,7 @@ class Served:
             "TRACE": str(self.trace_file),
             "TICK": NEVER,
             "SPAN": "1.00:00:00",
-            "PYTHON_THREADPOOL_THREAD_COUNT": "64",
+            "PYTHON_THREADPOOL_THREAD_COUNT": str(WORKER_THREADS),
             "PYTHONUNBUFFERED": "1",
             **(environment or {}),
         }

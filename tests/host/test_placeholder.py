@@ -1,5 +1,6 @@
 """A host that came up as on Flex Consumption: a placeholder that receives the app and its settings later."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -7,12 +8,14 @@ from azure.storage.queue import QueueClient
 
 from shared import settings
 from shared.bootstrap import worker
-from tests.host.hosts import SAMPLE, Served
+from shared.domain.variables import WORKER_THREADS
+from tests.host.hosts import ROOT, SAMPLE, Served
 from tests.waiting import eventually
 
-BATCH, NEW_BATCH = 16, 32
-AT_ONCE = BATCH + NEW_BATCH
-"""Deliveries of one queue function at once: batchSize and newBatchSize of the app's host.json together."""
+_QUEUES: dict[str, int] = json.loads((ROOT / "host.json").read_text())["extensions"]["queues"]
+BATCH, THRESHOLD = _QUEUES["batchSize"], _QUEUES["newBatchThreshold"]
+AT_ONCE = BATCH + THRESHOLD
+"""Deliveries of one queue function at once: batchSize and newBatchThreshold of the app's host.json together."""
 MEETING = f"""
 
 import threading
@@ -45,7 +48,7 @@ def served(make: Callable[..., Served], source: str, *options: str) -> Served:
     """Return a host of the sample app with these lines at its end."""
     queues = {
         "extensions.queues.batchSize": BATCH,
-        "extensions.queues.newBatchSize": NEW_BATCH,
+        "extensions.queues.newBatchThreshold": THRESHOLD,
         "extensions.queues.maxDequeueCount": 1,
     }
     whole = (SAMPLE / "function_app.py").read_text() + source
@@ -53,7 +56,7 @@ def served(make: Callable[..., Served], source: str, *options: str) -> Served:
 
 
 def test_placeholder_all_deliveries_have_a_thread(make: Callable[..., Served]) -> None:
-    """48 deliveries wait for one another: none of them waits for a thread."""
+    """As many deliveries as an instance works on wait for one another: none of them waits for a thread."""
     host = served(make, MEETING + MEND, "--placeholder")
     QueueClient.from_connection_string(host.storage, f"{host.prefix}-meet").create_queue()
     for _ in range(AT_ONCE):
@@ -61,7 +64,7 @@ def test_placeholder_all_deliveries_have_a_thread(make: Callable[..., Served]) -
     with host:
         eventually(lambda: len(host.traces("met", "alone")) >= AT_ONCE)
         assert not host.traces("alone")
-        assert host.http("GET", "/api/threads").text == "64"
+        assert host.http("GET", "/api/threads").text == str(WORKER_THREADS)
 
 
 @pytest.mark.parametrize(("options", "is_lost"), [(["--placeholder"], True), ([], False)])

@@ -109,7 +109,7 @@ def link(fd: Path) -> str:
 
 def test_process_drains_after_a_signal(make: Callable[..., Served]) -> None:
     """Functions that run are finished and acknowledged, nothing new starts, and the exit code is 0."""
-    with make(configuration={"extensions.queues.batchSize": 2, "extensions.queues.newBatchSize": 0}) as served:
+    with make(configuration={"extensions.queues.batchSize": 2, "extensions.queues.newBatchThreshold": 0}) as served:
         for n in range(4):
             served.put("slow", {"n": n, "seconds": 2})
         answers: list[Any] = []

@@ -48,7 +48,7 @@ def test_queue_base64_in_and_out(make: Callable[..., Served]) -> None:
 
 
 def test_queue_batches_are_honoured(host: Served) -> None:
-    """No more messages are in hand than batchSize and newBatchSize together, and each message is handled once."""
+    """No more messages are in hand than batchSize and newBatchThreshold together, and each message is handled once."""
     for number in range(18):
         host.put("slow", {"n": number, "seconds": 0.2})
     eventually(lambda: len(host.traces("slow ends")) >= 18)
@@ -57,8 +57,8 @@ def test_queue_batches_are_honoured(host: Served) -> None:
 
 
 def test_queue_batch_size_one_is_one_after_the_other(make: Callable[..., Served]) -> None:
-    """With batchSize 1, newBatchSize is 0 by default: no two messages of a queue are handled at once."""
-    queues = {"extensions.queues.batchSize": 1, "extensions.queues.newBatchSize": None}
+    """With batchSize 1, newBatchThreshold is 0 by default: no two messages of a queue are handled at once."""
+    queues = {"extensions.queues.batchSize": 1, "extensions.queues.newBatchThreshold": None}
     served = make(configuration=queues)
     with served:
         for number in range(5):
@@ -138,8 +138,15 @@ def test_queue_function_over_its_timeout_fails(make: Callable[..., Served]) -> N
 def test_queue_settings_have_the_real_extensions_defaults() -> None:
     """These are the values if host.json does not set them."""
     found = QueueConfig.of({})
-    assert (found.batch_size, found.new_batch_size, found.max_dequeue_count) == (16, 8, 5)
+    assert (found.batch_size, found.new_batch_threshold, found.max_dequeue_count) == (16, 8, 5)
     assert (found.retry_seconds, found.longest_wait_seconds, found.is_base64) == (0.0, 60.0, True)
+
+
+def test_queue_settings_have_the_real_extensions_names() -> None:
+    """The extension ignores a name that it does not know: host.json had `newBatchSize`, which only this host read."""
+    found = QueueConfig.of({"batchSize": 4, "newBatchThreshold": 7, "newBatchSize": 32})
+    assert (found.batch_size, found.new_batch_threshold) == (4, 7)
+    assert QueueConfig.of({"newBatchSize": 32}).new_batch_threshold == 8
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 import tenacity
 
 from shared.adapters.fabric.errors import code_of, error_from, retry_after, text_of
-from shared.adapters.fabric.responses import normal, operation_state, rows_of
+from shared.adapters.fabric.responses import next_token, normal, operation_state, read_json, rows_of
 from shared.adapters.fabric.token_identity import identity_of
 from shared.adapters.fabric.transport import AnswerLostError, NothingSentError
 from shared.domain.address import AddressError, read
@@ -72,14 +72,15 @@ class FabricClient:
         return normal(self._read(self._url(path, query), f"GET {path}")[2] or {})
 
     def list(self, path: str, query: dict[str, str] | None = None) -> Iterator[JsonObject]:
-        """Yield the rows of all pages, by continuationToken. Raises FabricRefusedError if a token repeats."""
+        """Yield the rows of all pages, by continuationToken. Raises FabricRefusedError if a token repeats, and
+        FabricTransientError if a page does not say clearly whether it is the last one."""
         seen: set[str] = set()
         parameters = dict(query or {})
         for _ in range(_MAX_PAGES):
             page = self._read(self._url(path, parameters), f"GET {path}")[2] or {}
             yield from rows_of(page, f"GET {path}")
-            token = page.get("continuationToken")
-            if not isinstance(token, str) or not token:
+            token = next_token(page, f"GET {path}")
+            if not token:
                 return
             if token in seen:
                 break
@@ -193,9 +194,12 @@ class FabricClient:
         if status != 202:
             return None
         location = headers.get("location")
-        operation_id = headers.get("x-ms-operation-id") or _last_segment(location or "")
+        named = (headers.get("x-ms-operation-id", "").strip(), _last_segment(location or ""))
+        operation_id = next(filter(_OPERATION_ID.fullmatch, named), "")
         if not operation_id:
-            return None  # assignToCapacity is accepted without an operation to poll
+            # assignToCapacity is accepted without an operation to poll. If an id is not one that can be polled, what
+            # the accepted call did is found by looking.
+            return None
         return OperationStarted(operation_id, location, retry_after(headers, self._now()))
 
     def _operation_url(self, operation_id: str, location: str | None) -> str:
@@ -262,6 +266,6 @@ def _is_of_token(status: int, headers: Mapping[str, str], raw: bytes) -> bool:
 
 def _json(raw: bytes) -> JsonObject | None:
     try:
-        return as_object(json.loads(raw)) if raw else None
+        return as_object(read_json(raw)) if raw else None
     except (ValueError, RecursionError):
         return None

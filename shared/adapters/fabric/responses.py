@@ -3,11 +3,14 @@
 Real answers contain null although the specification does not allow it, and recorded ones omit what it requires.
 """
 
-from typing import Any
+import json
+import re
+from typing import Any, cast
 
 from shared.domain.errors import FabricTransientError
 from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.states import OperationState
+from shared.domain.text import HALF_CHARACTER
 
 _NAMES = frozenset(
     {
@@ -27,6 +30,8 @@ _OBJECTS = frozenset(
         *("gitSyncDetails", "gitProviderDetails", "itemMetadata", "itemIdentifier", "failureReason"),
     }
 )
+_PERHAPS_HALF = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
+"""Half of a character as JSON and UTF-8 write it; two halves together are one character."""
 _LISTS = frozenset({"parts", "changes", "itemDefinitionsIndex", "definitionParts"})
 
 
@@ -64,6 +69,38 @@ def rows_of(page: JsonObject, call: str) -> list[JsonObject]:
     if rows is None:
         raise FabricTransientError("the answer is not a list", call=call, status=200)
     return [normal(as_object(row) or {}) for row in rows]
+
+
+def next_token(page: JsonObject, call: str) -> str:
+    """Return the token of the next page; empty if this is the last one.
+
+    The list proves which resources are missing, so a page counts as the last one only if it says so: by no token, by
+    null or by an empty one. Raises FabricTransientError.
+    """
+    token = page.get("continuationToken")
+    if token is not None and not isinstance(token, str):
+        raise FabricTransientError("the continuationToken of this page is not a text", call=call, status=200)
+    return token or ""
+
+
+def read_json(raw: bytes) -> Any:
+    """Return the value of an answer's JSON. Raises ValueError, RecursionError.
+
+    Each half of a character in it becomes U+FFFD: a text that was cut within a character ends with a half, and no
+    address, file or request can contain one.
+    """
+    value = json.loads(raw)
+    return _whole(value) if _PERHAPS_HALF.search(raw) else value
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isascii() else HALF_CHARACTER.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_whole(each) for each in cast(list[Any], value)]
+    if isinstance(value, dict):
+        return {_whole(name): _whole(each) for name, each in cast(dict[str, Any], value).items()}
+    return value
 
 
 _STATES = {

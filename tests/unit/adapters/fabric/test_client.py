@@ -465,6 +465,23 @@ def test_list_without_rows_is_empty(body: dict[str, Any]) -> None:
     assert len(script.sent) == 1
 
 
+@pytest.mark.parametrize("token", [5, 0, True, ["a"], {"a": 1}])
+def test_page_whose_token_is_not_a_text_is_not_the_last_one(token: Any) -> None:
+    """The rows after it would count as missing: what exists would be created again, or deleted with its workspace."""
+    script = Script(ok({"value": [{"n": 1}], "continuationToken": token}))
+    with pytest.raises(FabricTransientError, match="continuationToken"):
+        list(client(script).list("/workspaces"))
+
+
+def test_half_of_a_character_in_an_answer_is_replaced() -> None:
+    """It has no UTF-8, so a later request, whose address or definition contains it, could not be made."""
+    text = json.dumps({"id": "a\ud800", "displayName": "\U0001f600 \ude00", "x": [{"\udc00": "\ud83d"}]})
+    found = client(Script((200, {}, text.encode()))).get("/workspaces/1")
+    assert found == {"id": "a\ufffd", "displayName": "\U0001f600 \ufffd", "x": [{"\ufffd": "\ufffd"}]}
+    raw = b'{"id": "a\xed\xa0\x80"}'
+    assert "\ud800" not in client(Script((200, {}, raw))).get("/workspaces/1")["id"]
+
+
 def test_list_continues_after_an_empty_page() -> None:
     """A page may be empty and still name the next one; the other name of the rows is read too."""
     script = Script(ok({"value": [], "continuationToken": "a"}), ok({"data": [{"n": 1}]}))
@@ -504,6 +521,12 @@ def test_list_that_fails_is_an_error_and_not_a_short_list() -> None:
             OperationStarted("op", "https://h/v1/operations/other", 20.0),
         ),
         ({"x-ms-operation-id": "op", "retry-after": "soon"}, OperationStarted("op", None, None)),
+        ({"x-ms-operation-id": " op "}, OperationStarted("op", None, None)),
+        (
+            {"location": "https://h/v1/operations/other", "x-ms-operation-id": "o_p/.."},
+            OperationStarted("other", "https://h/v1/operations/other", None),
+        ),
+        ({"location": "https://h/v1/operations/o_p"}, None),
     ],
 )
 @pytest.mark.parametrize("raw", [b"", b"null"])

@@ -56,7 +56,8 @@ def run(arguments: Sequence[str] | None) -> int:
         raise
     except KeyboardInterrupt:
         output.close()
-        output.event("detached", f"\n{_detached(options)}", deployment_id=getattr(options, "id", None))
+        about = {"matrix" if _is_fleet(options) else "deployment_id": getattr(options, "id", None)}
+        output.event("detached", f"\n{_detached(options)}", **about)
         return INTERRUPTED
     except InvalidInputError as error:
         output.close()
@@ -88,7 +89,9 @@ def _hint(error: Exception, code: int, options: argparse.Namespace) -> str:
         hint = f"\n  what to do: {remedy(error)}"
     elif type(error) is NotFoundError and not _is_sent(options):
         hint = f"\n  what to do: check the id; `{COMMAND} list` shows the deployments"
-    if code == CRASHED and _is_sent(options):
+    if _is_fleet(options) and _is_sent(options):
+        hint += f"\n  {_rest_of_fleet(options)}"
+    elif code == CRASHED and _is_sent(options):
         hint += f"\n  the request was sent; follow it with: {follow_command(options)}"
     return hint
 
@@ -111,9 +114,24 @@ def _is_sent(options: argparse.Namespace) -> bool:
 def _detached(options: argparse.Namespace) -> str:
     if not getattr(options, "id", None):
         return "interrupted."
+    if _is_fleet(options):
+        state = "detached" if _is_sent(options) else "interrupted before anything was certainly sent"
+        return f"{state}: {_rest_of_fleet(options)}"
     if getattr(options, "is_sent", True):
         return f"detached. The deployment continues; follow it with: {follow_command(options)}"
     return f"interrupted before anything was certainly sent; check with: {follow_command(options)}"
+
+
+def _is_fleet(options: argparse.Namespace) -> bool:
+    return getattr(options, "matrix", None) is not None
+
+
+def _rest_of_fleet(options: argparse.Namespace) -> str:
+    """Return how to continue `submit --matrix`, whose rows may have been sent in part; `id` is that of the matrix."""
+    return (
+        f"what was sent continues; the same command with --id {options.id} sends the rest and follows all, and "
+        f"{COMMAND} list --label matrix={options.id} shows them"
+    )
 
 
 def _is_text(argument: str) -> bool:

@@ -96,6 +96,7 @@ def submit(options: argparse.Namespace, output: Output, new_id: Callable[[Any], 
     base = options.id or new_id(manifest)[-_MAX_BASE:].lstrip("._-")
     if not is_deployment_id(base) or len(base) > _MAX_BASE:
         raise InvalidInputError([Problem("--id", f"{ID_RULE}; with --matrix, {_MAX_BASE} at most")])
+    options.id = base  # an interrupt names it
     stored = StoredFiles()
     problems = Problems()
     rows = read_rows(options.matrix, base, problems)

@@ -12,7 +12,14 @@ from local.paths import ROOT
 from shared.cli import fleet, matrix
 from shared.cli.__main__ import main
 from shared.cli.render.output import LineOutput, standard_output
-from shared.domain.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError, Problems
+from shared.domain.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidInputError,
+    NotFoundError,
+    Problems,
+    StorageUnavailableError,
+)
 from shared.domain.forgotten import ForgottenError
 from shared.domain.json import content_hash
 from shared.domain.records import DeploymentRecord
@@ -211,6 +218,42 @@ def test_fleet_promotes_in_every_row(tmp_path: Path) -> None:
     assert done.returncode == 2
     for place in ("w.csv:2 $.promotes", "w.csv:3 $.promotes"):
         assert place in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (StorageUnavailableError("away"), 5)])
+@pytest.mark.parametrize("sent_before", [0, 1])
+def test_fleet_that_was_sent_in_part_names_the_id_that_continues_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+    sent_before: int,
+) -> None:
+    """Without --id the same command would send every row again, under other ids; and no deployment has the id of the
+    matrix, so it cannot be followed by it."""
+    manifest = tmp_path / "m.yaml"
+    manifest.write_text("name: m\ninputs: {a: {}}\nsteps: [{id: w, kind: workspace, with: {displayName: w}}]\n")
+    sent: list[str] = []
+
+    class Api:
+        blobs = MemoryBlobs()
+
+        def submit(self, text: str) -> None:
+            if len(sent) == sent_before:
+                raise error
+            sent.append(json.loads(text)["deployment_id"])
+
+    monkeypatch.setattr(fleet, "connect", lambda options: Api())  # pyright: ignore[reportUnknownLambdaType]
+    given = ["submit", str(manifest), "--matrix", file(tmp_path, "a\n1\n2\n")]
+    assert main(given) == code
+    said = capsys.readouterr().out
+    base = said.partition("matrix=")[2].split()[0]
+    is_continued = isinstance(error, KeyboardInterrupt) or sent_before > 0
+    assert (f"the same command with --id {base} sends the rest" in said) is is_continued
+    assert ("before anything was certainly sent" in said) is (code == 130 and not sent_before)
+    assert "follow m-" not in said
+    assert [name.rpartition("-")[0] for name in sent] == [base] * sent_before
 
 
 @pytest.mark.parametrize("is_first", [True, False])

@@ -89,7 +89,7 @@ class TokenVerifier:
                 leeway=LEEWAY_SECONDS,
                 options={"require": ["exp", "iss", "aud"]},
             )
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, ValueError, RecursionError) as error:  # the header of an HTTP request may be any bytes
             raise SignInError(_reason(error)) from None
         if claims.get("tid") not in (None, self._tenant):
             raise SignInError("the token is from another tenant")

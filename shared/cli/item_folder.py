@@ -13,22 +13,14 @@ from shared.domain.text import utf8
 from shared.domain.text_limits import MAX_BYTES
 from shared.repository import files
 from shared.repository.files import RefusedError, shown
+from shared.repository.scan import GITIGNORE, is_junk, is_part
 from shared.steps import definitions
 
 PLATFORM = ".platform"
 """The file beside an item's parts that has its type and display name (Fabric's source-control format)."""
-LEFTOVERS = frozenset(
-    {
-        ".git", ".gitattributes", ".gitignore", ".gitkeep", ".hg", ".svn",
-        ".ds_store", "desktop.ini", "thumbs.db",
-        ".idea", ".ipynb_checkpoints", ".vscode", "__pycache__",
-        ".children", ".pbi",
-    }
-)  # fmt: skip
-"""Names that are left out, in upper or lower case: files of source control, of operating systems and of editors, and
-Fabric's own (the items below an eventhouse, the files that Power BI Desktop stores for one user). All others are parts.
-"""
-_APPLE_DOUBLE = "._"
+LEFTOVERS = frozenset({".children", ".pbi"})
+"""Names of Fabric's own that are left out, in upper or lower case, beside the junk of every repository: the items below
+an eventhouse, and the files that Power BI Desktop stores for one user. All others are parts."""
 _OLD_FORMAT = "item.metadata.json"
 
 
@@ -68,12 +60,14 @@ def packed_item(spec: JsonObject, folder: Path, root: Path, path: str) -> tuple[
     # The file is not a template: text in it that looks like a reference is not one.
     metadata = template_of(_metadata(contents[PLATFORM], name, path))
     item_type = metadata["type"]
+    outside = [each for each in contents if each.rpartition("/")[2] == GITIGNORE and not is_part(item_type, each)]
+    contents = {each: content for each, content in contents.items() if each not in outside}
     problems = Problems()
     if spec.get("type") not in (None, item_type):
         problems.append(Problem(path, f"{shown(name)} contains a {item_type}, but `type` is {spec['type']}"))
     _check_parts(contents, item_type, name, problems)
     text = {key: value for key, value in spec.items() if value is not None and key not in ("folder", "format")}
-    left_out, reason = listing.left_out, "not parts of an item"
+    left_out, reason = sorted([*listing.left_out, *outside]), "not parts of an item"
     parts = [_part(each, content) for each, content in contents.items() if each != PLATFORM]
     if parts and item_type in definitions.NO_DEFINITION:
         left_out, reason = [*left_out, *(part["path"] for part in parts)], f"a {item_type} has no definition in Fabric"
@@ -99,7 +93,7 @@ def _check_parts(contents: dict[str, bytes], item_type: str, name: str, problems
 
 
 def _is_leftover(name: str) -> bool:
-    return name.casefold() in LEFTOVERS or name.startswith(_APPLE_DOUBLE)
+    return name.casefold() in LEFTOVERS or is_junk(name)
 
 
 def _check_files(listing: files.Listing, name: str, path: str) -> None:

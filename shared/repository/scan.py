@@ -26,12 +26,15 @@ MAX_FOLDER_DEPTH, MAX_FOLDER_NAME = 10, 255
 """Source: Fabric's documentation of workspace folders."""
 JUNK = frozenset(
     {
-        *(".git", ".gitattributes", ".gitkeep", ".hg", ".svn", ".ds_store", "desktop.ini", "thumbs.db"),
+        *(".git", ".gitattributes", ".gitkeep", ".hg", ".svn", ".ds_store", ".fseventsd", ".spotlight-v100"),
+        *(".trashes", "$recycle.bin", "desktop.ini", "ehthumbs.db", "system volume information", "thumbs.db"),
         *(".idea", ".ipynb_checkpoints", ".vscode", "__pycache__", ".venv", "node_modules"),
     }
 )
 """Names that are left out, in upper or lower case: files of source control, of operating systems and of editors."""
-_GITIGNORE = ".gitignore"
+_JUNK_FORMS = re.compile(r"\._.*|~\$.*|.+:zone\.identifier", re.DOTALL)
+"""Files beside others: attributes of macOS, locks of Office, and from where Windows has downloaded a file."""
+GITIGNORE = ".gitignore"
 """Part of the definition of an SQL database, which Fabric writes itself; elsewhere a file of source control."""
 _MAX_PLATFORM_BYTES = 1024 * 1024
 _FORBIDDEN_IN_FOLDER = re.compile(r'[~"#.%&*:<>?/\\{|}]')
@@ -47,7 +50,7 @@ def scan(root: Path, name: str, problems: Problems) -> Repository:
     """
     try:
         real = root.resolve(strict=True)
-        listing = files.listed(real, name, lambda each: each.casefold() in JUNK or each.startswith("._"), MAX_FILES)
+        listing = files.listed(real, name, is_junk, MAX_FILES)
     except RefusedError as error:
         problems.append(Problem(name, str(error)))
         return Repository((), ())
@@ -56,6 +59,17 @@ def scan(root: Path, name: str, problems: Problems) -> Repository:
         return Repository((), ())
     problems += [Problem(name, sentence) for sentence in listing.problems]
     return _Scan(real, name, listing, problems).repository()
+
+
+def is_junk(name: str) -> bool:
+    """Return True if a file or folder of this name is never a part of an item."""
+    folded = name.casefold()
+    return folded in JUNK or _JUNK_FORMS.fullmatch(folded) is not None
+
+
+def is_part(item_type: str, path: str) -> bool:
+    """Return True if a file of an item that is not junk is a part of its definition."""
+    return not is_ignored(item_type, path) and (_base(path) != GITIGNORE or item_type == "SQLDatabase")
 
 
 def reader(root: Path, name: str) -> Callable[[str], bytes]:
@@ -250,7 +264,7 @@ class _Scan:
 
     def _part(self, item_type: str, directory: str, file: str) -> Part | None:
         path = file[len(directory) + 1 :] if directory else file
-        if is_ignored(item_type, path) or (_base(file) == _GITIGNORE and item_type != "SQLDatabase"):
+        if not is_part(item_type, path):
             self._left_out.append(file)
             return None
         measure, label = Measure(), shown(f"{self._name}/{file}")

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from shared.domain.json import JsonObject, as_list, canonical
+from shared.domain.text import HALF_CHARACTER
 from shared.repository import normalise
 from shared.steps import definitions, schedules
 
@@ -57,9 +58,20 @@ def _without_description(payload: str) -> str:
     try:
         platform: Any = json.loads(base64.b64decode(payload))
         del platform["metadata"]["description"]
+        return platform_payload(platform)
     except (ValueError, KeyError, TypeError, RecursionError):
         return payload  # not there, or not a .platform that Fabric can read either
-    return base64.b64encode(json.dumps(platform, indent=2, ensure_ascii=False).encode()).decode()
+
+
+def platform_payload(platform: Any) -> str:
+    """Return the content of a `.platform` in base64. Raises RecursionError.
+
+    Half of a character, which JSON can name and UTF-8 cannot contain, stays an escape as in the file.
+    """
+    text = json.dumps(platform, indent=2, ensure_ascii=False)
+    if HALF_CHARACTER.search(text):
+        text = json.dumps(platform, indent=2)
+    return base64.b64encode(text.encode()).decode()
 
 
 def _encoded(part: JsonObject) -> str:

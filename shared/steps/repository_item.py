@@ -24,7 +24,7 @@ from shared.repository.model import Ref
 from shared.repository.model_json import from_json, to_json
 from shared.repository.render import RenderError, render
 from shared.steps import freed_names, item_notes, items, lookups, published, restorable, schedules
-from shared.steps.definition_parts import PLATFORM
+from shared.steps.definition_parts import PLATFORM, platform_payload
 from shared.steps.details import Details, Drift
 from shared.steps.item import ItemKind
 from shared.steps.item_actions import EnvironmentPublishKind, publish_call
@@ -366,7 +366,6 @@ def _marked_part(part: JsonObject, description: str) -> JsonObject:
     try:
         platform: Any = json.loads(base64.b64decode(part["payload"]))
         platform["metadata"]["description"] = description
-    except (ValueError, KeyError, TypeError):
+        return {**part, "payload": platform_payload(platform)}
+    except (ValueError, KeyError, TypeError, RecursionError):
         return part  # Fabric reports what is wrong with it
-    content = json.dumps(platform, indent=2, ensure_ascii=False).encode()
-    return {**part, "payload": base64.b64encode(content).decode()}

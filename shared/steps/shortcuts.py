@@ -5,7 +5,7 @@ A shortcut is deleted through these routes only: a DELETE in OneLake's file API 
 
 from collections.abc import Iterator
 
-from shared.domain.errors import FabricTransientError
+from shared.domain.errors import FabricNotFoundError, FabricTransientError
 from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.ports import Fabric
 from shared.repository.shortcuts import ONE_LAKE, TARGETS
@@ -15,16 +15,28 @@ _CREATE, _REPLACE = {"shortcutConflictPolicy": "Abort"}, {"shortcutConflictPolic
 
 
 def find(fabric: Fabric, workspace_id: str, item_id: str, path: str, name: str) -> JsonObject | None:
-    """Return a shortcut's `target` by type, and its `transform` if it has one. None, after a successful list, proves
-    its absence."""
-    place = path.strip("/")
-    for row in fabric.list(_collection(workspace_id, item_id), {"parentPath": place}):
-        if row.get("name") == name and str(row.get("path", "")).strip("/") == place:
-            target = as_object(row.get("target"))
-            if target is None:
-                raise FabricTransientError(f"Fabric's response has no target of {path}/{name}", call="GET shortcuts")
-            return _shown(row, target)
-    return None
+    """Return a shortcut's `target` by type, and its `transform` if it has one. None proves its absence.
+
+    If a row of the list has no name or no path, the shortcut itself is asked for. Raises FabricError.
+    """
+    place, collection, is_proof = path.strip("/"), _collection(workspace_id, item_id), True
+    for row in fabric.list(collection, {"parentPath": place}):
+        if row.get("name") == name and row.get("path", "").strip("/") == place:
+            return _with_target(row, path, name)
+        is_proof = is_proof and "name" in row and "path" in row
+    if is_proof:
+        return None
+    try:
+        return _with_target(fabric.get(f"{collection}/{place}/{name}"), path, name)
+    except FabricNotFoundError:
+        return None
+
+
+def _with_target(row: JsonObject, path: str, name: str) -> JsonObject:
+    target = as_object(row.get("target"))
+    if target is None:
+        raise FabricTransientError(f"Fabric's response has no target of {path}/{name}", call="GET shortcuts")
+    return _shown(row, target)
 
 
 def of_item(fabric: Fabric, workspace_id: str, item_id: str) -> Iterator[JsonObject]:

@@ -31,6 +31,15 @@ def test_row_without_an_id_does_not_leave_what_a_deployment_did(name: str, call:
     assert outcome(world).fabric == outcome(run_plain(name)).fabric
 
 
+@pytest.mark.parametrize("place", [("value",), ("value", 0), ("value", 0, "name"), ("value", 0, "path")])
+@pytest.mark.parametrize("name", ["shortcut, created", "shortcut, changed"])
+def test_row_of_a_shortcut_that_names_none_does_not_leave_it(name: str, place: Place) -> None:
+    """It may be the one that is looked for: it counted as deleted, and stayed."""
+    world = run_always_with(name, "GET /v1/workspaces/*/items/*/shortcuts", place, None)
+    assert world.state() is DeploymentState.COMPENSATED
+    assert outcome(world).fabric == outcome(run_plain(name)).fabric
+
+
 @pytest.mark.parametrize("place", [("value", 0), ("value", 0, "id")])
 def test_row_of_a_folder_without_an_id_does_not_end_a_rollback_of_an_update_from_git(place: Place) -> None:
     """The folders of the update are not told from others, so they must not count as restored."""

@@ -98,6 +98,8 @@ def test_pack_excludes_only_leftovers_by_name(tmp_path: Path) -> None:
     inside = [".settings", ".resources/functions.json", "dags/.hidden/x", "Files/.config"]
     leftovers = [".git/config", ".DS_Store", "Thumbs.db", ".pbi/cache.abf", ".children/Db.KQLDatabase/.platform"]
     leftovers += ["sub/__pycache__/m.pyc", ".ipynb_checkpoints/a.ipynb", "sub/.gitkeep", "._notebook-content.py"]
+    leftovers += [".venv/pyvenv.cfg", "~$notes.docx", "a.py:Zone.Identifier", ".Trashes/x", "$RECYCLE.BIN/x"]
+    leftovers += ["sub/.gitignore"]
     for name in [*inside, *leftovers]:
         (made / name).parent.mkdir(parents=True, exist_ok=True)
         (made / name).write_text("x")
@@ -109,8 +111,24 @@ def test_pack_excludes_only_leftovers_by_name(tmp_path: Path) -> None:
     assert (left.path, left.folder) == ("$.steps[0].with.folder", "Clean.Notebook")
     assert set(left.files) == {
         *(".git/", ".DS_Store", "Thumbs.db", ".pbi/", ".children/", "sub/__pycache__/", ".ipynb_checkpoints/"),
-        *("sub/.gitkeep", "._notebook-content.py"),
+        *("sub/.gitkeep", "._notebook-content.py", ".venv/", "~$notes.docx", "a.py:Zone.Identifier", ".Trashes/"),
+        *("$RECYCLE.BIN/", "sub/.gitignore"),
     }
+
+
+def test_pack_sends_the_gitignore_of_an_sql_database(tmp_path: Path) -> None:
+    """Fabric writes it itself, and it is a part there; a repository sends it too."""
+    made = folder(tmp_path)
+    platform = json.loads((made / ".platform").read_text())
+    (made / ".platform").write_text(
+        json.dumps({**platform, "metadata": {**platform["metadata"], "type": "SQLDatabase"}})
+    )
+    (made / "notebook-content.py").rename(made / "db.sqlproj")
+    (made / ".gitignore").write_text("bin/")
+    reported: list[pack.LeftOut] = []
+    definition = pack.packed(item(), tmp_path, None, reported.append)["steps"][0]["with"]["definition"]
+    assert {p["path"] for p in definition["parts"]} == {".gitignore", "db.sqlproj", ".platform"}
+    assert reported == []
 
 
 def test_pack_reports_nothing_if_all_files_are_sent(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Kind `item` against the simulator: definitions stored and restored, operations, markers, comparison."""
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -311,6 +312,8 @@ def test_item_platform_is_sent_without_its_description() -> None:
     assert sent["notebook-content.py"] == b"x = 1"
     tenant.create(KIND, spec)
     assert tenant.item(place, "n").description == f"[saga:{MARKER}]"
+    half = [{"path": ".platform", "text": r'{"metadata": {"description": "d"}, "config": "\ud83d"}'}]
+    assert json.loads(base64.b64decode(wire_definition({"parts": half})["parts"][0]["payload"]))["config"] == "\ud83d"
     broken = {"parts": [{"path": ".platform", "text": "no JSON"}]}
     assert base64.b64decode(wire_definition(broken)["parts"][0]["payload"]) == b"no JSON"
 

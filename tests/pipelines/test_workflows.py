@@ -156,3 +156,22 @@ def test_script_that_fails_itself_has_an_exit_code_of_its_own(variables: dict[st
     )
     assert done.returncode == code
     assert says in done.stderr
+
+
+@pytest.mark.parametrize("file", [PULL_REQUEST, AZURE_PULL_REQUEST], ids=lambda file: file.stem)
+def test_workflows_of_a_pull_request_name_its_repository(file: Path) -> None:
+    """Each repository that uses the app has a pull request 7, and `mode: retire` rolls back all that has the labels."""
+    labels = [text for text in texts_of(yaml.safe_load(file.read_text()), "labels") if "pr=" in text]
+    assert labels
+    for text in labels:
+        assert sorted(line.partition("=")[0] for line in text.splitlines()) == ["pr", "repository"]
+
+
+def texts_of(value: Any, name: str) -> list[str]:
+    """Return every text that stands under a name, at any depth."""
+    if isinstance(value, list):
+        return [text for each in value for text in texts_of(each, name)]  # pyright: ignore[reportUnknownVariableType]
+    if not isinstance(value, dict):
+        return []
+    own = [value[name]] if isinstance(value.get(name), str) else []  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return [*own, *(text for each in value.values() for text in texts_of(each, name))]  # pyright: ignore[reportUnknownVariableType]

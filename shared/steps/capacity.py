@@ -8,7 +8,14 @@ step.
 
 from collections.abc import Sequence
 
-from shared.domain.errors import FabricTransientError
+from shared.domain.errors import (
+    FabricAuthError,
+    FabricNotFoundError,
+    FabricRefusedError,
+    FabricTransientError,
+    InvalidInputError,
+    Problem,
+)
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric
 from shared.steps.kind import Call, NotYetError, VerificationError
@@ -23,6 +30,29 @@ def image(shown: JsonObject) -> JsonObject:
     """Return the capacity of a workspace; with `capacityRuns` while an assignment runs that may change it."""
     runs: JsonObject = {"capacityRuns": True} if shown.get("capacityAssignmentProgress") == _RUNS else {}
     return {"capacityId": shown.get("capacityId") or "", **runs}
+
+
+def check_way_back(fabric: Fabric, earlier: str, wanted: str) -> None:
+    """Raise InvalidInputError if the deploying identity could not assign a workspace to its earlier capacity again
+    (ADR 16). Raises FabricError.
+
+    Fabric assigns to a capacity only for its contributors and administrators, and lists the capacities on which the
+    caller is one of these (published OpenAPI, Assign Workspace To Capacity, List Capacities). The list proves something
+    only if it has the wanted capacity.
+    """
+    if not earlier or earlier.lower() == wanted.lower():
+        return
+    try:
+        listed = {row.get("id", "").lower() for row in fabric.list("/capacities")}
+    except (FabricAuthError, FabricNotFoundError, FabricRefusedError):
+        return  # the identity may not see any list of capacities
+    if wanted.lower() not in listed or earlier.lower() in listed or "" in listed:
+        return
+    message = (
+        f"would move the workspace from the capacity {earlier}, on which the deploying identity has no role, so that "
+        "it could not be moved back: make the identity a contributor of that capacity first, or leave the field out"
+    )
+    raise InvalidInputError([Problem("$.with.capacityId", message)])
 
 
 def call(workspace_id: str, capacity_id: str) -> Call:

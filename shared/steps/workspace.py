@@ -75,6 +75,11 @@ class WorkspaceKind(ResourceKind):
     def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
         return list(_changes(spec, found.image))
 
+    def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
+        """Raise InvalidInputError if the identity could not assign the earlier capacity again."""
+        if found is not None and spec.get("capacityId"):
+            capacity.check_way_back(fabric, found.image["capacityId"], spec["capacityId"])
+
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
         """Return POST /workspaces, or PATCH and assignToCapacity."""
         if intent.action is IntentAction.CREATE:

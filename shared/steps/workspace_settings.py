@@ -37,6 +37,11 @@ class CapacityAssignmentKind(SettingKind):
     def set(self, spec: JsonObject, values: JsonObject) -> list[Call]:
         return [capacity.call(spec["workspaceId"], values["capacityId"])]
 
+    def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
+        """Raise InvalidInputError if the identity could not assign the earlier capacity again."""
+        if found is not None:
+            capacity.check_way_back(fabric, found.image["capacityId"], spec["capacityId"])
+
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
         """Wait until the assignment has ended. Raises NotYetError, VerificationError."""
         if intent.action is not IntentAction.ADOPT:

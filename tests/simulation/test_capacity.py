@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from local.fabric_simulator.http import Reply, Request
 from local.fabric_simulator.store import Workspace
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.command.verbs import Verb
@@ -101,3 +102,33 @@ def test_workspace_whose_own_capacity_is_never_assigned_is_deleted() -> None:
     place(world).assigned_at = 1e12
     assert world.run(hours=2.0) == [DeploymentState.COMPENSATED]
     assert {s.record.state for s in world.journal.steps("d")} == {StepState.COMPENSATED}
+
+
+@pytest.mark.parametrize("name", ["capacity, changed", "workspace, moved to another capacity"])
+def test_workspace_is_not_moved_from_a_capacity_without_a_way_back(name: str) -> None:
+    """The identity has no role on the earlier capacity: Fabric would refuse the assignment that restores it, and the
+    deployment would be stuck. Without a list of capacities nothing is proved, and the workspace is moved."""
+    scenario = next(each for each in SCENARIOS if each.name == name)
+    for status in (200, 403):
+        world = prepared(scenario, False)
+        handle = world.model.handle
+
+        def answered(request: Request, handle: Any = handle, status: int = status) -> Reply:
+            reply = handle(request)
+            if request.path != "/v1/capacities":
+                return reply
+            if status == 403:
+                return replace(reply, status=403, body=b'{"errorCode": "InsufficientScopes", "message": "no"}')
+            rows = [row for row in json.loads(reply.body)["value"] if row["id"] != CAPACITIES[0]]
+            return replace(reply, body=json.dumps({"value": rows}).encode())
+
+        world.model.handle = answered
+        ended = world.run(hours=2.0)
+        is_moved = place(world).capacity_id == CAPACITIES[1]
+        moves = [c for c in world.model.calls if c["path"].endswith("/assignToCapacity")]
+        if status == 403:
+            assert (ended, is_moved, len(moves)) == ([DeploymentState.SUCCEEDED], True, 1)
+            continue
+        assert (ended, is_moved, moves) == ([DeploymentState.COMPENSATED], False, [])
+        errors = [s.record.error.message for s in world.journal.steps("d") if s.record.error is not None]
+        assert any("has no role, so that it could not be moved back" in each for each in errors)

@@ -95,6 +95,23 @@ def test_deployment_whose_smoke_test_fails_is_rolled_back(code: str, spec: dict[
     assert starts(world) == 1
 
 
+@pytest.mark.parametrize(
+    ("code", "state", "message"),
+    [(PASSES, DeploymentState.SUCCEEDED, ""), (FAILS, DeploymentState.COMPENSATED, "ended as Failed: The job failed.")],
+    ids=["passes", "fails"],
+)
+def test_job_that_has_ended_before_the_first_look_is_not_out_of_time(
+    code: str, state: DeploymentState, message: str
+) -> None:
+    """Fabric asks for a first look after a minute, and the timeout of a smoke test may be shorter. The look at its end
+    shows how the run ended."""
+    world = World()
+    world.submit(manifest(code, timeout="50s"))
+    assert world.run() == [state]
+    error = step(world).error
+    assert message in (error.message if error else "")
+
+
 @pytest.mark.parametrize("flag", ["rollback off", "hold"])
 def test_job_that_never_ends_is_cancelled_although_nothing_is_rolled_back(flag: str) -> None:
     """No run is left behind by a step that stopped waiting for it."""

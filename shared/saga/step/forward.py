@@ -17,6 +17,7 @@ from shared.domain.errors import (
     FabricAmbiguousError,
     FabricConflictError,
     FabricError,
+    FabricJobError,
     FabricNotFoundError,
     FabricRefusedError,
     FabricTransientError,
@@ -64,7 +65,7 @@ def advance(d: Delivery) -> Attempt:
         return read_back.go_on(d, verification.DONE[d.step.intent.action])
     is_elsewhere = d.step.kind in d.services.elsewhere
     if d.step.deadline_at is not None and d.now >= d.step.deadline_at and not is_elsewhere:
-        return runs.stopped(d, giving_up.out_of_time(d, d.step.deadline_at))
+        return _ended_run(d) or runs.stopped(d, giving_up.out_of_time(d, d.step.deadline_at))
     if d.is_resumed and not isinstance(d.kind_or_none, RunKind):
         _restart_timeout(d)
     try:
@@ -83,6 +84,20 @@ def _restart_timeout(d: Delivery) -> None:
     """Stage the timeout of a resumed step: it starts again."""
     if d.is_resumed:
         d.stage({"deadline_at": d.now + timedelta(seconds=d.step.timeout_seconds)})
+
+
+def _ended_run(d: Delivery) -> Attempt | None:
+    """Return how a step ends whose run has ended, although nobody has looked before its timeout was over: Fabric may
+    ask to wait longer for the first look. None if the run goes on, or if that cannot be told."""
+    if not runs.is_awaited(d.step):
+        return None
+    try:
+        found = verification.verify(d, specs.read(d), _known(d.step.resource), specs.intent_of(d))
+    except FabricJobError as error:
+        return _retry_or_fail(d, error)
+    except (FabricError, InvalidInputError, VerificationError):
+        return None
+    return found if isinstance(found, Settle) and found.state is StepState.SUCCEEDED else None
 
 
 def _begin(d: Delivery) -> Attempt:

@@ -99,9 +99,13 @@ def submit(options: argparse.Namespace, output: Output, new_id: Callable[[Any], 
     options.id = base  # an interrupt names it
     stored = StoredFiles()
     problems = Problems()
+    if options.matrix == "-" and options.manifest == "-":
+        raise InvalidInputError(
+            [Problem("--matrix", "is standard input, and so is the manifest; give one of them as a file")]
+        )
     rows = read_rows(options.matrix, base, problems)
     ready = _checked(options, output, manifest, folder, rows, base, stored, problems)
-    output.event("submitting", f"{len(ready)} deployments, label {LABEL}={base}", matrix=base, count=len(ready))
+    output.event("submitting", f"{_count(ready)}, label {LABEL}={base}", matrix=base, count=len(ready))
     storage = connect(options)
     if stored.files:
         sent = stored.send(storage.blobs)
@@ -165,7 +169,11 @@ def _checked(
 ) -> list[Ready]:
     """Return the packed manifest of each row. Raises InvalidInputError with the problems of all rows, beside those that
     their file has; then nothing is sent."""
-    own = {**labels(options), LABEL: base}
+    given = labels(options)
+    if given.get(LABEL, base) != base:
+        text = f"names the label {LABEL}, by which the rows are found: with --matrix its value is that of --id"
+        raise InvalidInputError([Problem("--label", text)])
+    own = {**given, LABEL: base}
     ready: list[Ready] = []
     once = _Once(output)
     for row in rows:
@@ -242,9 +250,7 @@ class Fleet:
         if len(present) < len(self.ready):
             numbers["submitted"] = len(self.ready) - len(present)
         text = ", ".join(f"{count} {state}" for state, count in sorted(numbers.items()))
-        self.output.event(
-            "fleet", f"{len(self.ready)} deployments: {text}", count=len(self.ready), states=dict(numbers)
-        )
+        self.output.event("fleet", f"{_count(self.ready)}: {text}", count=len(self.ready), states=dict(numbers))
 
     def _end(self) -> int:
         """Print the table, and return the exit code."""
@@ -260,7 +266,7 @@ class Fleet:
                 took = (
                     f"{(header.finished_at - header.accepted_at).total_seconds():.1f} s" if header.finished_at else ""
                 )
-                why = clean(header.error.message, 200) if header.error else ""
+                why = _why(header)
             line = f"{each.row.deployment_id:{width}}  {state:12}  {took:>9}  {why}".rstrip()
             record = header_json(header) if header is not None else {"deployment_id": each.row.deployment_id}
             self.output.event("deployment", line, row=each.row.place, **record)
@@ -274,6 +280,19 @@ class Fleet:
         if state is None or state not in _SETTLED:
             return known.state.value if known is not None else "submitted", TIMED_OUT
         return state.value, _CODES.get(state, NOT_ROLLED_BACK)
+
+
+def _count(ready: Sequence[Ready]) -> str:
+    return "1 deployment" if len(ready) == 1 else f"{len(ready)} deployments"
+
+
+def _why(header: DeploymentRecord) -> str:
+    """Return why a deployment failed: of a manifest with problems, the first of them."""
+    if not header.problems:
+        return clean(header.error.message, 200) if header.error else ""
+    first, more = header.problems[0], len(header.problems) - 1
+    text = f"{first.get('path', '$')}: {first.get('message', '')}"
+    return clean(text, 400) + (f" (and {more} more: {COMMAND} status {header.deployment_id})" if more else "")
 
 
 _CODES = {

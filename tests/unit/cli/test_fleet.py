@@ -22,7 +22,7 @@ from shared.domain.errors import (
 )
 from shared.domain.forgotten import ForgottenError
 from shared.domain.json import content_hash
-from shared.domain.records import DeploymentRecord
+from shared.domain.records import DeploymentRecord, RecordedError
 from shared.domain.states import DeploymentState as D
 from shared.repository import scan
 from tests.command_line import run
@@ -218,6 +218,56 @@ def test_fleet_promotes_in_every_row(tmp_path: Path) -> None:
     assert done.returncode == 2
     for place in ("w.csv:2 $.promotes", "w.csv:3 $.promotes"):
         assert place in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_fleet_says_why_a_row_was_rejected(capsys: pytest.CaptureFixture[str], count: int) -> None:
+    """Only the app finds some problems, for example of a promotion: the table has the first, not just their number."""
+    ready = fleet.Ready(matrix.Row("w.csv:2", "b-1", {}), {"n": 1})
+    problems = tuple({"path": "$.promotes", "message": f"there is no deployment '{n}'"} for n in range(count))
+    error = RecordedError(f"the manifest has {count} problems", "Correct them.")
+    rejected = header(D.REJECTED, deployment_id="b-1", manifest_hash=ready.hash, problems=problems, error=error)
+    followed = fleet.Fleet([ready], "b", LineOutput(standard_output()), None)
+    assert followed.follow(Storage({"b-1": rejected})) == 1  # type: ignore[arg-type] - the journal alone
+    said = capsys.readouterr().out
+    assert "1 deployment: 1 rejected" in said
+    assert "$.promotes: there is no deployment '0'" in said
+    assert ("and 2 more: python -m shared.cli status b-1" in said) is (count == 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["--label", "matrix=mine"], "--label: names the label matrix"),
+        (["--label", "matrix=f"], ""),
+        ([], ""),
+    ],
+)
+def test_fleet_does_not_replace_a_label_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: list[str], says: str
+) -> None:
+    """The rows are found by the label `matrix`, so a caller cannot give it another value; nothing is sent then."""
+    manifest = tmp_path / "m.yaml"
+    manifest.write_text("name: m\ninputs: {a: {}}\nsteps: [{id: w, kind: workspace, with: {displayName: w}}]\n")
+    sent: list[str] = []
+
+    class Api:
+        blobs = MemoryBlobs()
+
+        def submit(self, text: str) -> None:
+            sent.append(text)
+
+    monkeypatch.setattr(fleet, "connect", lambda options: Api())  # pyright: ignore[reportUnknownLambdaType]
+    code = main(["submit", str(manifest), "--matrix", file(tmp_path, "a\n1\n"), "--id", "f", *given])
+    assert (code, len(sent)) == ((2, 0) if says else (0, 1))
+    assert says in capsys.readouterr().out
+
+
+def test_fleet_reads_standard_input_once() -> None:
+    """A manifest and its rows cannot both be standard input: the rows would seem to be empty."""
+    done = run("submit", "-", "--matrix", "-", environment={}, text="name: m\nsteps: []\n")
+    assert done.returncode == 2
+    assert "is standard input, and so is the manifest" in done.stdout
 
 
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (StorageUnavailableError("away"), 5)])

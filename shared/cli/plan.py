@@ -153,6 +153,9 @@ class _Recall:
     def named(self, workspace_id: str, key: str) -> list[JsonObject]:
         return self._tried(lambda: self._recalled.named(workspace_id, key), [])
 
+    def of_part(self, workspace_id: str, part: str, item_id: str, name: str = "") -> JsonObject | None:
+        return self._tried(lambda: self._recalled.of_part(workspace_id, part, item_id, name), None)
+
     def of_step(self, workspace_id: str, step_id: str) -> list[JsonObject]:
         return self._tried(lambda: self._recalled.of_step(workspace_id, step_id), [])
 

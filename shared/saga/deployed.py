@@ -84,10 +84,18 @@ class Recalled:
         """Return the id and name of an item, what was sent, what Fabric showed, and if a deployment created it."""
         item_type, _, name = key.partition("/")
         note = self._of_workspace(workspace_id).get(identity_of(logical_id, item_type, name))
-        if note is None:
-            return None
-        seen = {"seen": note.seen} if note.seen else {}
-        return {"id": note.item_id, "name": note.name, "sent": note.sent, "isOwn": note.is_own, **seen}
+        return None if note is None else _recalled(note)
+
+    def of_part(self, workspace_id: str, part: str, item_id: str, name: str = "") -> JsonObject | None:
+        """Return what was noted last of a part of an item."""
+        found = [
+            note
+            for note in self._of_workspace(workspace_id).values()
+            if note.type == part
+            and note.item_id.lower() == item_id.lower()
+            and name.casefold() in ("", note.name.casefold())
+        ]
+        return _recalled(max(found, key=lambda note: note.accepted_at)) if found else None
 
     def named(self, workspace_id: str, key: str) -> list[JsonObject]:
         """Return the identity and the id of each item that was deployed under this type and name, whatever its case."""
@@ -121,22 +129,25 @@ class Recalled:
             return []
         source = source_of(self.target, step_id)
         found = sorted(self.notes.of_workspace(workspace_id), key=lambda note: (note.type, note.name))
-        return [
-            {
-                "identity": note.identity,
-                "id": note.item_id,
-                "type": note.type,
-                "name": note.name,
-                "isOwn": note.is_own,
-                "sent": note.sent,
-            }
-            for note in found
-            if note.source == source
-        ]
+        items = {note.item_id.lower(): note for note in _current(found).values() if note.type not in PARTS_OF_ITEMS}
+        rows: list[JsonObject] = []
+        for note in found:
+            if note.source == source:
+                row = {"identity": note.identity, "type": note.type, **_recalled(note)}
+                row.pop("seen", None)
+                if note.type in PARTS_OF_ITEMS and (item := items.get(note.item_id.lower())) is not None:
+                    row["holder"] = {"identity": item.identity, "key": f"{item.type}/{item.name}"}
+                rows.append(row)
+        return rows
 
     def payload(self, digest: str) -> bytes:
         """Return a stored payload. Raises InvalidInputError, or as `read`."""
         return self.read(digest)
+
+
+def _recalled(note: DeployedItem) -> JsonObject:
+    seen = {"seen": note.seen} if note.seen else {}
+    return {"id": note.item_id, "name": note.name, "sent": note.sent, "isOwn": note.is_own, **seen}
 
 
 def noted(notes: DeployedItems | None, target: str, clock: Clock) -> Recalled:
@@ -277,14 +288,20 @@ def _renewed(
 
 
 def _with_new_ids(rows: Iterable[StepRecord], notes: Iterable[DeployedItem]) -> Iterator[DeployedItem]:
-    """Yield those notes on schedules whose items are among the rows and have schedules with other ids now."""
-    outputs = [found for row in rows if (found := row.outputs or {}).get("renewed")]
-    new = {each["id"]: ids_after(each["renewed"]) for each in outputs}
+    """Yield the notes on schedules of which some have other ids now, with those."""
+    new: dict[str, str] = {}
+    for row in sorted(rows, key=lambda row: row.ordinal, reverse=True):  # a rollback ends with the first step
+        new |= ids_after((row.outputs or {}).get("renewed"))
     for note in notes:
-        ids = new.get(note.item_id) if note.type == SCHEDULES else None
-        if ids:
-            own = [{**each, "id": ids.get(each["id"], each["id"])} for each in json.loads(note.sent)]
-            yield replace(note, sent=canonical(own))
+        if note.type == SCHEDULES and (sent := _renewed_text(note.sent, new)) != note.sent:
+            previous = note.previous and {**note.previous, "sent": _renewed_text(note.previous["sent"], new)}
+            yield replace(note, sent=sent, previous=previous)
+
+
+def _renewed_text(sent: str, new: Mapping[str, str]) -> str:
+    """Return the digests of schedules with their new ids."""
+    noted: list[JsonObject] = json.loads(sent) if sent else []
+    return canonical([{**each, "id": new.get(each["id"], each["id"])} for each in noted]) if noted else sent
 
 
 def _after(note: DeployedItem, before: DeployedItem | None) -> DeployedItem:

@@ -5,6 +5,8 @@ gets now. So an item that is renamed is not taken for another one that gets its 
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.json import JsonObject
@@ -55,6 +57,27 @@ def renamed(fabric: Fabric, spec: JsonObject, recall: Recall) -> list[str]:
 def keys_left_out(recall: Recall, digest: str) -> list[str]:
     """Return the type and name of each item that the repository contains and that this deployment leaves out."""
     return list(json.loads(recall.payload(digest))["others"].values())
+
+
+@dataclass(frozen=True)
+class Names:
+    """The items of a packed repository: all identities, and those of the deployed ones by type and name."""
+
+    all: frozenset[str] = frozenset()
+    by_key: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @classmethod
+    def of(cls, recall: Recall, digest: str) -> "Names":
+        """Return the items that a stored payload names. Raises as `recall.payload`."""
+        names: dict[str, dict[str, str]] = json.loads(recall.payload(digest))
+        by_key = {key.casefold(): identity for identity, key in names["deployed"].items()}
+        return cls(frozenset({*names["others"], *names["deployed"]}), by_key)
+
+    def identity_now(self, earlier: JsonObject) -> str:
+        """Return what identifies an item now that was deployed last under this identity, type and name. It may have got
+        a logical id since, have lost it, or have another one."""
+        identity: str = earlier["identity"]
+        return identity if identity in self.all else self.by_key.get(earlier["key"].casefold(), identity)
 
 
 def _names(recall: Recall, digest: str, item_type: str) -> dict[str, str | None]:

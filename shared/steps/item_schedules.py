@@ -57,9 +57,8 @@ class ItemSchedulesKind(UpdatingKind):
             wanted = schedules_in(rendered_part(fabric, spec, recall, about))
         except ValueError as error:
             raise UnusablePartError(about, str(error)) from None
-        known = recall.of_item(spec["workspaceId"], "", f"{SCHEDULES}/{spec['identity']}") or {}
-        is_same_item = str(known.get("id", "")).lower() == spec["itemId"].lower()
-        own: list[JsonObject] = json.loads(known["sent"]) if is_same_item else []
+        known = recall.of_part(spec["workspaceId"], SCHEDULES, spec["itemId"])
+        own: list[JsonObject] = json.loads(known["sent"]) if known is not None else []
         new = schedules.ids_after(spec.get("renewed"))
         return {
             **kept,
@@ -136,6 +135,14 @@ class ItemSchedulesKind(UpdatingKind):
                 old = _with(shown, row["enabled"], row.get("executionData") if is_ours else shown.get("executionData"))
                 calls += [_patch(spec, old, shown)] if body_of(old, shown) != body_of(shown, shown) else []
         return calls
+
+    def made_again(self, fabric: Fabric, spec: JsonObject, intent: Intent, resource: Resource) -> JsonObject:
+        """Return the ids of the schedules that were made again; they take the room of the notes on them."""
+        before, place = intent.before or {}, spec["workspaceId"]
+        new = schedules.renewed(before, schedules.of_item(fabric, place, spec["itemId"], spec["type"]))
+        return (
+            {"id": spec["itemId"], "workspaceId": place, "sent": "", "renewed": schedules.ids_text(new)} if new else {}
+        )
 
 
 def _shows(spec: JsonObject, row: JsonObject, wanted: JsonObject) -> bool:

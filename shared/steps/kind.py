@@ -268,7 +268,7 @@ class StepKind(KindRules, Protocol):
         an operation; FabricError if it could not."""
         ...
 
-    def made_again(self, fabric: Fabric, intent: Intent, resource: Resource) -> JsonObject:
+    def made_again(self, fabric: Fabric, spec: JsonObject, intent: Intent, resource: Resource) -> JsonObject:
         """Return the outputs about what a compensation made again, with other ids; usually none. Raises FabricError."""
         ...
 
@@ -341,7 +341,7 @@ class ResourceKind(PlainKind):
     def check_compensated(self, fabric: Fabric, spec: JsonObject, resource: Resource, calls: Sequence[Call]) -> None:
         """Do nothing: the calls have had their effects when Fabric answers."""
 
-    def made_again(self, fabric: Fabric, intent: Intent, resource: Resource) -> JsonObject:
+    def made_again(self, fabric: Fabric, spec: JsonObject, intent: Intent, resource: Resource) -> JsonObject:
         return {}
 
     def completed(self, fabric: Fabric, intent: Intent, found: Snapshot, sent: int) -> Snapshot:

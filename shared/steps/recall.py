@@ -16,8 +16,14 @@ class Recall(Protocol):
         """Return the identity and the id of each item that earlier deployments have noted under this `type/name`."""
         ...
 
+    def of_part(self, workspace_id: str, part: str, item_id: str, name: str = "") -> JsonObject | None:
+        """Return the last note of this type on a part of an item, and with `name` on the part of this name; None if it
+        is missing. It is found by the item's id: the item may have had another logical id."""
+        ...
+
     def of_step(self, workspace_id: str, step_id: str) -> list[JsonObject]:
-        """Return the notes of all items that a step of this manifest has deployed to a workspace."""
+        """Return the notes of all items that a step of this manifest has deployed to a workspace. One on a part of an
+        item has a `holder`: the identity and the `type/name` under which that item was deployed last."""
         ...
 
     def payload(self, digest: str) -> bytes:

@@ -14,14 +14,14 @@ from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
 from shared.domain.row_limits import as_many
 from shared.domain.states import IntentAction
-from shared.steps import items
+from shared.steps import freed_names, items
 from shared.steps.kind import Snapshot, VerificationError
 from shared.steps.recall import Recall
 from shared.steps.rows import complete
 from shared.steps.updating_kind import UpdatingKind
 
-_REMOVED_CHARACTERS = 3_000
-"""Characters of the outputs for what is taken away; later deployments find the others."""
+_REMOVED_CHARACTERS = 1_800
+"""Characters of the outputs for what is taken away; later deployments find the others. `renewed` has the rest."""
 
 
 class RemovedPartsKind(UpdatingKind):
@@ -37,12 +37,16 @@ class RemovedPartsKind(UpdatingKind):
     holders = ""
     """The field of the spec that says which items of the repository may have such parts."""
 
-    def is_candidate(self, spec: JsonObject, note: JsonObject) -> bool:
-        """Return True if the repository contains the item of a note, and does not list the part that the note is on."""
+    def identity(self, item: str, note: JsonObject) -> str:
+        """Return what identifies the part of a note if its item has this identity."""
         raise NotImplementedError
 
-    def candidate(self, spec: JsonObject, note: JsonObject) -> JsonObject:
-        """Return the fields of a note by which the parts that it is on are found."""
+    def is_candidate(self, spec: JsonObject, identity: str) -> bool:
+        """Return True if the repository contains the item of this part, and does not list the part."""
+        raise NotImplementedError
+
+    def candidate(self, spec: JsonObject, note: JsonObject, identity: str) -> JsonObject:
+        """Return the fields of a note by which the parts that it is on are found; `identity` is the present one."""
         return {"identity": note["identity"], "itemId": note["id"], "key": note["name"], "sent": note["sent"]}
 
     def held(
@@ -62,17 +66,21 @@ class RemovedPartsKind(UpdatingKind):
 
     def check(self, spec: Fields) -> None:
         spec.guid("workspaceId", required=True)
-        for name in ("repository", self.holders, "displayName", "candidates"):
+        for name in ("repository", self.holders, "names", "displayName", "candidates"):
             spec.raw(name)
 
     def prepare(self, fabric: Fabric, spec: JsonObject, recall: Recall) -> JsonObject:
         """Return the spec with the candidates, as earlier deployments of the repository noted them."""
-        found = [
-            self.candidate(spec, note)
-            for note in recall.of_step(spec["workspaceId"], spec["repository"])
-            if note["type"] == self.part and note["isOwn"] and self.is_candidate(spec, note)
-        ]
-        return {**{name: spec[name] for name in spec if name != self.holders}, "candidates": found}
+        notes = recall.of_step(spec["workspaceId"], spec["repository"])
+        own = [note for note in notes if note["type"] == self.part and note["isOwn"]]
+        names = freed_names.Names.of(recall, spec["names"]) if own and spec.get("names") else freed_names.Names()
+        found: list[JsonObject] = []
+        for note in own:
+            holder = note.get("holder")
+            identity = note["identity"] if holder is None else self.identity(names.identity_now(holder), note)
+            if self.is_candidate(spec, identity):
+                found.append(self.candidate(spec, note, identity))
+        return {**{name: spec[name] for name in spec if name not in (self.holders, "names")}, "candidates": found}
 
     def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
         """Return the parts that are ours. `others` are those beside them that a compensation must know, `items` are the

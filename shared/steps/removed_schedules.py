@@ -11,8 +11,8 @@ from typing import Any
 
 from shared.domain.json import JsonObject, as_list
 from shared.domain.ports import Fabric
-from shared.domain.ports.deployed import SCHEDULES
-from shared.domain.records import Intent
+from shared.domain.ports.deployed import SCHEDULES, identity_of
+from shared.domain.records import Intent, Resource
 from shared.domain.text import counted
 from shared.repository.schedules import is_same_plan, text_of
 from shared.steps import schedules
@@ -30,11 +30,14 @@ class RemovedSchedulesKind(RemovedPartsKind):
     about = "The schedules of the items without a file of them; a step of the kind repository expands to it."
     part, parts, holders = SCHEDULES, "schedules", "items"
 
-    def is_candidate(self, spec: JsonObject, note: JsonObject) -> bool:
-        return note["identity"] in spec["items"]
+    def identity(self, item: str, note: JsonObject) -> str:
+        return identity_of("", SCHEDULES, item)
 
-    def candidate(self, spec: JsonObject, note: JsonObject) -> JsonObject:
-        return {**super().candidate(spec, note), "type": spec["items"][note["identity"]]}
+    def is_candidate(self, spec: JsonObject, identity: str) -> bool:
+        return identity in spec["items"]
+
+    def candidate(self, spec: JsonObject, note: JsonObject, identity: str) -> JsonObject:
+        return {**super().candidate(spec, note, identity), "type": spec["items"][identity]}
 
     def held(
         self, fabric: Fabric, workspace_id: str, item_id: str, candidates: list[JsonObject]
@@ -89,6 +92,18 @@ class RemovedSchedulesKind(RemovedPartsKind):
             elif not alike and row["itemId"] in found.image["items"]:
                 calls.append(Call("POST", _path(spec, row), "schedule", body_of(row)))
         return calls
+
+    def made_again(self, fabric: Fabric, spec: JsonObject, intent: Intent, resource: Resource) -> JsonObject:
+        """Return the ids of the schedules that were deleted and made again, beside their earlier ids."""
+        before = self.rows(intent)
+        found = self.find(fabric, spec) if any(not row["enabled"] for row in before) else None
+        if found is None:
+            return {}
+        new: dict[str, str] = {}
+        for item_id in found.image["items"]:
+            own, now = ([row for row in rows if row["itemId"] == item_id] for rows in (before, _present(found)))
+            new |= schedules.renewed({"schedules": own}, now)
+        return {"workspaceId": spec["workspaceId"], "renewed": schedules.ids_text(new)} if new else {}
 
 
 def _counted(rows: list[Any], off: str, deleted: str) -> str:

@@ -286,7 +286,7 @@ class RepositoryItemKind(ItemKind):
         }
         return calls + _metadata_calls(spec, found.resource.id, changed, old)
 
-    def made_again(self, fabric: Fabric, intent: Intent, resource: Resource) -> JsonObject:
+    def made_again(self, fabric: Fabric, spec: JsonObject, intent: Intent, resource: Resource) -> JsonObject:
         """Return the ids of the schedules that were made again, beside their earlier ids."""
         before, place = intent.before or {}, resource.parent_id or ""
         if not before.get("schedules"):

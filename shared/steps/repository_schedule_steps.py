@@ -40,6 +40,7 @@ def removed(step_id: str, spec: JsonObject, suffixes: Iterable[str]) -> Iterator
     named = {identity_of("", SCHEDULES, identity(row)): row["type"] for row in rows}
     for suffix in suffixes:
         more: JsonObject = {"workspaceId": spec["workspaceId"], "repository": step_id, "items": named}
+        more |= {"names": spec["identities"]} if spec.get("identities") else {}
         yield Expanded(suffix, kind.name, more, (), kind.outputs)
 
 

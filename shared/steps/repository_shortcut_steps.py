@@ -112,6 +112,7 @@ def expanded(step_id: str, spec: JsonObject, steps: Steps) -> Iterator[Expanded]
             yield _step(spec["workspaceId"], row, each, ends, steps)
         listed[identity(row)] += held.get("kept") or ()
     removed: JsonObject = {"workspaceId": spec["workspaceId"], "repository": step_id, "lakehouses": listed}
+    removed |= {"names": spec["identities"]} if spec.get("identities") else {}
     needs = tuple(ends.values()) or tuple(steps.ids[f"{_HOLDER}/{row['displayName']}"] for row in rows)
     suffix = steps.suffix("/removed-shortcuts")
     yield Expanded(suffix, RemovedShortcutsKind.name, removed, needs, RemovedShortcutsKind.outputs)

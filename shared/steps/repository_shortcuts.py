@@ -58,8 +58,8 @@ class RepositoryShortcutKind(ShortcutKind):
         found = next((each for each in listed if each.key == wanted), None)
         if found is None:
             raise UnusablePartError(about, "its file does not list it once the parameters are replaced")
-        known = recall.of_item(spec["workspaceId"], "", f"{SHORTCUT}/{spec['identity']}/{wanted}")
-        is_known = known is not None and known["isOwn"] and known["id"].lower() == spec["itemId"].lower()
+        known = recall.of_part(spec["workspaceId"], SHORTCUT, spec["itemId"], wanted)
+        is_known = known is not None and known["isOwn"]
         return {**kept, "target": found.target, "transform": found.transform, "isKnown": is_known}
 
     def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
@@ -101,12 +101,15 @@ class RemovedShortcutsKind(RemovedPartsKind):
     about = "The shortcuts that a repository does not list any more; a step of the kind repository expands to it."
     part, parts, holders = SHORTCUT, "shortcuts", "lakehouses"
 
-    def is_candidate(self, spec: JsonObject, note: JsonObject) -> bool:
+    def identity(self, item: str, note: JsonObject) -> str:
+        return identity_of("", SHORTCUT, f"{item}/{note['name']}")
+
+    def is_candidate(self, spec: JsonObject, identity: str) -> bool:
         """Return True if its lakehouse is in the repository; `lakehouses` has what each lists, by identity."""
         return any(
-            note["identity"].startswith(begin := identity_of("", SHORTCUT, f"{identity}/"))
-            and note["identity"] not in {begin + key.casefold() for key in listed}
-            for identity, listed in spec["lakehouses"].items()
+            identity.startswith(begin := identity_of("", SHORTCUT, f"{lakehouse}/"))
+            and identity not in {begin + key.casefold() for key in listed}
+            for lakehouse, listed in spec["lakehouses"].items()
         )
 
     def held(

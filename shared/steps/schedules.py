@@ -19,6 +19,7 @@ from typing import Any
 from shared.domain.errors import FabricAuthError, FabricNotFoundError, FabricRefusedError, FabricTransientError
 from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.ports import Fabric
+from shared.domain.row_limits import as_many
 from shared.repository.schedules import GENERAL_JOB, PART, is_same, is_same_data, is_same_plan, may_be_of
 from shared.steps.kind import Call
 
@@ -36,6 +37,8 @@ JOBS: dict[str, str] = {
 """The type of the job that a schedule of such an item starts."""
 DELETED = "deleted"
 """The word with which a plan names a schedule that the step deletes."""
+_RENEWED_CHARACTERS = 1_600
+"""Characters of the output `renewed`: both ids of 20 schedules, which is what Fabric allows for an item."""
 
 
 def of_item(
@@ -182,8 +185,8 @@ def renewed(before: JsonObject, present: Iterable[JsonObject]) -> dict[str, str]
 
 
 def ids_text(renewed: dict[str, str]) -> str:
-    """Return the output `renewed` of a step, from the new ids by the earlier ones."""
-    return " ".join(f"{old}>{new}" for old, new in renewed.items())
+    """Return the output `renewed` of a step, from the new ids by the earlier ones: as many as a row has room for."""
+    return " ".join(as_many((f"{old}>{new}" for old, new in renewed.items()), _RENEWED_CHARACTERS))
 
 
 def ids_after(renewed: object) -> dict[str, str]:

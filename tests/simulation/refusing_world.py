@@ -151,8 +151,16 @@ def held(world: World, place: Workspace) -> dict[str, Any]:
         if item.visible_at != float("inf"):  # of a create whose operation failed nothing ever shows
             key = f"{item.type} {item.name} ({item.id[:4]})"
             found |= {f"{key}: {name}": value for name, value in _fields(world, place, item, folders).items()}
-    found["notes"] = sorted(map(str, world.deployed.of_workspace(place.id)))
+    found["notes"] = sorted(_plain(str(note), place) for note in world.deployed.of_workspace(place.id))
     return copy.deepcopy(found)
+
+
+def _plain(note: str, place: Workspace) -> str:
+    """Return a note with what each schedule does in place of its id, which is new if a rollback made it again."""
+    for item in place.items.values():
+        for schedule_id, schedule in item.part(Schedules).by_id.items():
+            note = note.replace(schedule_id, f"{item.id}: {_schedule(schedule)}")
+    return note
 
 
 def _fields(world: World, place: Workspace, item: Item, folders: dict[str, str]) -> dict[str, Any]:

@@ -359,6 +359,34 @@ def test_schedule_that_a_rollback_made_again_stays_the_deployments(
         assert times(world) == expected
 
 
+@pytest.mark.parametrize("without", [{}, None], ids=["an empty file", "no file"])
+@pytest.mark.parametrize("text", ["{}", "[]"], ids=["item unchanged", "item changed"])
+@pytest.mark.parametrize("need_part", [False, True])
+@pytest.mark.parametrize("was_on", [True, False])
+def test_schedule_that_a_rollback_created_again_stays_the_deployments(
+    was_on: bool, need_part: bool, text: str, without: dict[str, bool] | None
+) -> None:
+    """A deployment deleted it, because the file does not list it any more. It has another id after the rollback, and
+    is deleted by the next deployment; a person's is not."""
+    world = World(3)
+    world.model.update_settings({"schedules_need_their_part": need_part})
+    world.submit(manifest(content(world, "{}", {"06:00": was_on, "07:00": False})))
+    world.run()
+    add_by_hand(world, "03:00")
+    if was_on or without is not None:  # it is switched off, or noted as not listed, before it is deleted
+        world.submit(manifest(content(world, "{}", without)), "e")
+        assert world.run("e") == [DeploymentState.SUCCEEDED]
+    before = times(world)
+    assert before["06:00"] is False
+    for deployment in ("f", "g"):
+        world.submit(manifest(content(world, text, without), BALL), deployment)
+        assert world.run(deployment) == [DeploymentState.COMPENSATED]
+        assert times(world) == before
+    world.submit(manifest(content(world, "{}", without)), "h")
+    assert world.run("h") == [DeploymentState.SUCCEEDED]
+    assert times(world) == {"03:00": True}
+
+
 @pytest.mark.parametrize("rolls_back_later", [False, True])
 @pytest.mark.parametrize("without", [{}, None], ids=["an empty file", "no file"])
 def test_schedule_that_a_failed_deployment_made_again_and_left_is_the_deployments(

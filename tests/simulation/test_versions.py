@@ -9,14 +9,15 @@ after the deployment, and deleted by the next one.
 
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hypothesis import Phase, given, note, settings
+from hypothesis import Phase, example, given, note, settings
 from hypothesis import strategies as st
 
 from tests.simulation.refusing_world import differences, is_write_call
-from tests.simulation.versions import Version, VersionsWorld, histories, picture
+from tests.simulation.versions import Thing, Version, VersionsWorld, histories, picture
 
 HUNTS = os.environ.get("HYPOTHESIS_PROFILE") == "hunt"
 EXAMPLES = 500 if HUNTS else 12
@@ -33,7 +34,22 @@ REFUSED = {
 """Words of the errors with which a deployment may be refused, and the versions that it is true of."""
 
 
+def without_parts(before: int | None, after: int | None) -> list[Version]:
+    """Return two versions: an item with schedules and one with a shortcut lose them and have other logical ids."""
+    target = (0, Thing("Lakehouse", "C", 0))
+    pipeline = Thing("DataPipeline", "a", before, times=(("04:00", True), ("05:00", False)))
+    lakehouse = Thing("Lakehouse", "B", before and before + 1, refers=(0,))
+    first = Version((target, (1, pipeline), (2, lakehouse)))
+    bare = replace(pipeline, logical=after, name="A", times=None)
+    last = Version((target, (1, bare), (2, replace(lakehouse, logical=after and after + 1, refers=()))))
+    how = (("orphans", "keep"), ("unchanged", "skip"))
+    return [replace(each, options=how) for each in (first, last)]
+
+
 @settings(max_examples=EXAMPLES, phases=list(Phase) if HUNTS else [Phase.explicit, Phase.generate])
+@example(without_parts(1, None), 2)
+@example(without_parts(None, 1), 3)
+@example(without_parts(1, 5), 14)
 @given(histories(), st.integers(1, 14))
 def test_workspace_is_what_a_fresh_deployment_of_the_last_version_makes(history: list[Version], refuse_at: int) -> None:
     with tempfile.TemporaryDirectory() as folder:

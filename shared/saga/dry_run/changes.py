@@ -93,6 +93,9 @@ class _Recall:
     def named(self, workspace_id: str, key: str) -> list[JsonObject]:
         return self.recalled.named(workspace_id, key)
 
+    def of_part(self, workspace_id: str, part: str, item_id: str, name: str = "") -> JsonObject | None:
+        return self.recalled.of_part(workspace_id, part, item_id, name)
+
     def of_step(self, workspace_id: str, step_id: str) -> list[JsonObject]:
         return self.recalled.of_step(workspace_id, step_id)
 

@@ -208,7 +208,7 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: JsonObject) -> Att
     d.kind.check_compensated(d.fabric, spec, found.resource, calls)
     if isinstance(d.kind, RunKind):
         return companions.settle(d, d.kind.compensated(spec, found))
-    if intent.action is IntentAction.UPDATE and (again := d.kind.made_again(d.fabric, intent, found.resource)):
+    if intent.action is IntentAction.UPDATE and (again := d.kind.made_again(d.fabric, spec, intent, found.resource)):
         d.stage({"outputs": {**(d.step.outputs or {}), **again}})
     restored = f"restored as it was{_without_folder(moved)}{d.kind.unrestored(spec, intent, found)}"
     done = f"deleted{companions.with_it(going)}" if intent.action is IntentAction.CREATE else restored

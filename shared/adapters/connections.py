@@ -19,6 +19,9 @@ from shared.domain.variables import WORKER_THREADS
 _POOL = WORKER_THREADS + 32
 """Pooled connections: more than the worker has threads, so that no thread opens a socket of its own for each request;
 heartbeats, health checks and telemetry have threads beside those."""
+CONNECT_SECONDS, READ_SECONDS = 20, 20
+"""How long an attempt of Azure's SDKs waits for a connection, and for each part of an answer. The first is also the time
+in which a body must be sent, so a large blob over a slow line needs more than a connection does."""
 _UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
 """OpenSSL's codes (X509_V_ERR_...) for a certificate whose authority is not among the trusted ones."""
 
@@ -55,11 +58,20 @@ class EnvironmentSession(requests.Session):
         return {**found, "stream": self.stream if stream is None else stream}
 
 
-def azure_transport() -> Any:
-    """Return a transport (azure.core's RequestsTransport) for one client of Azure's SDKs."""
+def azure_transport(connect_seconds: float = 0.0, read_seconds: float = 0.0) -> Any:
+    """Return a transport (azure.core's RequestsTransport) for one client of Azure's SDKs.
+
+    The timeouts are its own, because a client with a transport ignores those in its options. The SDK's default is 300 s
+    for each attempt, in which a service that hangs would hold a worker's thread.
+    """
     from azure.core.pipeline.transport import RequestsTransport
 
-    return RequestsTransport(session=EnvironmentSession(), session_owner=False)
+    return RequestsTransport(
+        session=EnvironmentSession(),
+        session_owner=False,
+        connection_timeout=connect_seconds or CONNECT_SECONDS,
+        read_timeout=read_seconds or READ_SECONDS,
+    )
 
 
 def no_connection(error: BaseException) -> str:

@@ -78,14 +78,12 @@ class KeyVaultSecrets:
                 self._client = SecretClient(
                     self._url,
                     self._credential(),
-                    transport=azure_transport(),
+                    transport=azure_transport(self._connect_seconds, self._read_seconds),
                     verify_challenge_resource=not read(self._url).is_loopback,
                     # A worker never sleeps: a Retry-After of the vault is raised as an error at once.
                     retry_total=1,
                     retry_status=0,
                     retry_backoff_factor=0.2,
-                    connection_timeout=self._connect_seconds,
-                    read_timeout=self._read_seconds,
                     logging_enable=False,
                 )
             return self._client

@@ -49,8 +49,6 @@ class _Options(TypedDict):
     initial_backoff: int
     increment_base: int
     random_jitter_range: int
-    connection_timeout: int
-    read_timeout: int
     logging_enable: bool
 
 
@@ -133,8 +131,6 @@ def _options() -> _Options:
         initial_backoff=0,
         increment_base=1,
         random_jitter_range=1,
-        connection_timeout=5,
-        read_timeout=20,
         logging_enable=False,
     )
 

@@ -94,13 +94,14 @@ def start(
     ports: tuple[int, int, int] | None = None,
     *,
     access_log: bool = False,
+    in_memory: bool = False,
     accounts: Mapping[str, str] | None = None,
 ) -> Azurite:
     """Start Azurite on these ports, or on free ones, and wait until all three accept connections.
 
     With `access_log`, Azurite writes a line for each request into `data`/azurite.log, which benchmarks count; this
-    makes it slower. With `accounts` (names and keys), it has these instead of its standard one, and keeps everything
-    in memory. Raises AzuriteError.
+    makes it slower. With `in_memory`, its data end with it. With `accounts` (names and keys), it has these instead of
+    its standard one. Raises AzuriteError.
     """
     script = ensure_installed(tools)
     data.mkdir(parents=True, exist_ok=True)
@@ -109,7 +110,7 @@ def start(
         if is_listening(port):
             raise AzuriteError(f"Azurite did not start: another program listens on port {port}")
     command = ["node", str(script), "--disableTelemetry", "--skipApiVersionCheck"]
-    command += ["--location", str(data)] if accounts is None else ["--inMemoryPersistence"]
+    command += ["--inMemoryPersistence"] if in_memory else ["--location", str(data)]
     pairs = ";".join(f"{name}:{key}" for name, key in (accounts or {}).items())
     environment = {**os.environ, "AZURITE_ACCOUNTS": pairs} if pairs else None
     command += [] if access_log else ["--silent"]

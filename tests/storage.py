@@ -26,7 +26,7 @@ def account(folder: Path) -> str:
     with (folder / "storage.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not file.exists():
-            running = azurite.start(HOME, folder / "azurite", accounts=known)
+            running = azurite.start(HOME, folder / "azurite", in_memory=True, accounts=known)
             file.write_text(" ".join(map(str, (running.pid, *running.ports))))
         name = next((name for name in known if not (folder / name).exists()), None)
         if name is None:

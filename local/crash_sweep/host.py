@@ -9,10 +9,12 @@ simulator has ended them by then, and a kill while nothing happens proves nothin
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportPrivateUsage=false
 
+import copy
 import json
 import os
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,6 +36,8 @@ from shared.steps import STEPS
 
 _in_hand: ContextVar[str] = ContextVar("_in_hand", default="")
 """The message that the host is handling in the present task."""
+_USED_QUEUES = ("deployments", "deployment-steps")
+_SELDOM_SECONDS = 1.0
 _CREATED = (200, 201, 202)
 _LOOK_SECONDS = 1.0
 """The time after which the app looks at an operation: the least delay of a message."""
@@ -119,6 +123,19 @@ def watch_messages(injector: CrashInjector) -> None:
     Queues._handle = handle
 
 
+def ask_seldom() -> None:
+    """Ask the queues that hardly any run uses once a second: each question costs the processor of two processes."""
+    plain = Queues.listen
+
+    async def listen(self: Any, function: Any, stopping: Any) -> None:
+        if (function.setting("queueName") or "") not in _USED_QUEUES:
+            self = copy.copy(self)  # with the same connections and the same running functions
+            self._config = replace(self._config, longest_wait_seconds=_SELDOM_SECONDS)
+        await plain(self, function, stopping)
+
+    Queues.listen = listen
+
+
 def watch_engine(injector: CrashInjector) -> None:
     """Count the calls that change or read an orchestration instance, and the timers."""
 
@@ -194,6 +211,7 @@ def main() -> None:
     watch_storage(injector, os.environ["AzureWebJobsStorage"])
     watch_fabric(injector)
     watch_messages(injector)
+    ask_seldom()
     watch_engine(injector)
     look_early()
     fork_hosts(functions_host.main)

@@ -17,7 +17,8 @@ MAX_BROKEN = 20
 class Sweep:
     """The kills that are left, shared by the threads that make them; each thread has its own stack.
 
-    `used` is a stack that has run deployments before; one thread takes it, and stops it at the end.
+    A worn stack is replaced. `used` is a stack that has run deployments before; one thread takes it, keeps it however
+    worn it is, and stops it at the end.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Sweep:
         """Make kills until none is left or a thread has failed; stop the stack at the end."""
         with self._lock:
             worker, self._used = self._used, None
+        kept = worker
         try:
             while (kill := self._next()) is not None:
                 if kill.mode == COLD:
@@ -60,7 +62,7 @@ class Sweep:
                         self._kill(kill, fresh)
                     continue
                 worker = worker or self._new_worker("sweep").__enter__()
-                if not self._kill(kill, worker):
+                if not self._kill(kill, worker) or (worker.is_worn and worker is not kept):
                     worker.__exit__()
                     worker = None
         except BaseException as error:

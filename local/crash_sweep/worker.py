@@ -48,7 +48,13 @@ HUB_LEASE_SECONDS = "2"
 END_SECONDS = 60.0
 """A deployment that has not ended by then is a violation; the time is longer if Fabric is slow."""
 QUIET_SECONDS = 30.0
+RUNS_OF_A_STACK = 50
+"""A stack keeps all that its runs left. After 200 runs of `restoring`, the two reads of what Fabric contains take a
+third of a second of the processor for each run, and lists and searches grow too. A new stack costs as much as a run."""
 _LOOK_SECONDS = 0.1
+"""How often to look whether the host was killed."""
+_LOOKS_FOR_A_READ = 4
+"""At each fourth look the journal is read: a look costs nothing, a read as much as one of the host's own."""
 _QUEUES = ("deployments", "deployment-steps")
 _POISON = tuple(f"{queue}-poison" for queue in _QUEUES)
 _ENDED = DEPLOYMENT_ENDED | {DeploymentState.STUCK}
@@ -115,7 +121,9 @@ class Worker:
             queue_lease_seconds=QUEUE_LEASE_SECONDS,
             hub_lease_seconds=HUB_LEASE_SECONDS,
             topology=topology,
+            keeps_storage=False,
         )
+        self._runs = 0
         self._plan = self.stack.folder / "crash-plan.json"
         environment[PLAN_VARIABLE] = str(self._plan)
         self._evidence = evidence
@@ -133,12 +141,18 @@ class Worker:
         """True before the first deployment: the storage is empty then."""
         return not self.stack.ports
 
+    @property
+    def is_worn(self) -> bool:
+        """True after so many deployments that a new stack is cheaper."""
+        return self._runs >= RUNS_OF_A_STACK
+
     def run(self, manifest: Manifest, boundary: Boundary | None = None, phase: str = "", speed: Speed = FAST) -> Result:
         """Run a deployment to its end and check it: kill the host at `boundary`, or record all if it is None.
 
         For the first deployment, the plan is written before the host starts, and the storage is empty.
         """
         began = time.monotonic()
+        self._runs += 1
         plan = CrashPlan(new_id(), ids_in(json.dumps(manifest.content)), record=boundary is None)
         if boundary is not None:
             plan = replace(plan, name=boundary.name, nth=boundary.nth, phase=phase)
@@ -149,7 +163,8 @@ class Worker:
         for number, commit in enumerate(manifest.commits(plan.deployment_id)):
             joined = {"workspaceId": made["workspaces"][0]["id"]} if manifest.is_connected and not number else {}
             self.fabric("git", {**commit, **joined})
-        self._before, self._calls = self.fabric("state"), len(self.fabric("calls"))
+        self._before, last = self.fabric("state"), self.fabric("calls?after=-1")
+        self._calls = last[0]["n"] if last else 0
         self.fabric("faults", speed.rules())
         self._storage.submit(manifest.submission(plan.deployment_id))
         violations = self._follow(manifest, plan.deployment_id, END_SECONDS * (1 + speed.seconds))
@@ -200,7 +215,9 @@ class Worker:
     def _wait_for_end(self, deployment_id: str, seconds: float) -> DeploymentState | None:
         """Return the last state that was read, which is None if the deployment was not accepted."""
         state: DeploymentState | None = None
-        for _ in self._polls(seconds):
+        for look, _ in enumerate(self._polls(seconds)):
+            if look % _LOOKS_FOR_A_READ:
+                continue
             with contextlib.suppress(NotFoundError):
                 state = self._storage.journal.header(deployment_id).record.state
             if state in _ENDED:

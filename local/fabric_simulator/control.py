@@ -33,7 +33,7 @@ def _handle(model: FabricModel, call: str, query: dict[str, str], body: Any) -> 
     if call == "GET state":
         return 200, model.state()
     if call == "GET calls":
-        return 200, model.calls[int(query.get("after", "0")) :]
+        return 200, model.calls[int(query.get("after", "0")) :]  # a negative number counts from the end
     if call == "GET faults":
         return 200, model.faults.shown()
     if call == "POST faults":

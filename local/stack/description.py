@@ -47,6 +47,8 @@ class StackDescription:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     queue_lease_seconds: str = "600"
     access_log: bool = False
+    keeps_storage: bool = True
+    """If False, the storage is in memory, and ends with its process."""
     app: Path = ROOT
     ready: str = READY
     host_module: str = "local.functions_host"

@@ -117,7 +117,8 @@ class Stack(StackDescription):
             file.unlink(missing_ok=True)
 
     def start_azurite(self) -> None:
-        running = azurite.start(HOME, self.folder / "azurite", self.storage_ports, access_log=self.access_log)
+        folder, in_memory = self.folder / "azurite", not self.keeps_storage
+        running = azurite.start(HOME, folder, self.storage_ports, access_log=self.access_log, in_memory=in_memory)
         self.pids["azurite"] = running.pid
         self._save()
 
@@ -198,7 +199,7 @@ class Stack(StackDescription):
             return True  # without /proc, the id is all that is known
         # The program's name is not enough: the id may now belong to a part of another stack.
         marks = {
-            "azurite": [["--location", str(self.folder / "azurite")]],
+            "azurite": [["--tablePort", str(self.ports["table"])]],
             "fabric": [["--port", str(self.ports["fabric"])]],
             "vault": [["--folder", str(self.folder / "vault")]],
         }

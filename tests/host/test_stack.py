@@ -204,7 +204,8 @@ def test_stack_pid_of_another_process_is_not_mistaken(tmp_path: Path, part: str)
     """The system has given the number to another process since, even to the same part of another stack."""
     stack = stack_of(fresh_name())
     stack.ports = {"fabric": 1, "functions": 2, "blob": 3, "queue": 4, "table": 5, "operations": 6}
-    others = f"azurite.js fabric_simulator functions_host --location {HOME}/stacks/other/azurite --port 22"
+    others = f"azurite.js fabric_simulator functions_host --location {HOME}/stacks/other/azurite"
+    others += " --port 22 --tablePort 22"
     with subprocess.Popen(
         [sys.executable, "-c", "import sys; sys.stdin.read()", *others.split()], stdin=subprocess.PIPE
     ) as stranger:

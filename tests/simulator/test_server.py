@@ -97,6 +97,7 @@ def test_server_serves_the_model_and_its_control(simulator: Running) -> None:
         (2, "GET", "/v1/workspaces", {"roles": "Admin"}, 200),
     ]
     assert [c["n"] for c in simulator.call("GET", "/_sim/calls?after=1")[1]] == [2]
+    assert [c["n"] for c in simulator.call("GET", "/_sim/calls?after=-1")[1]] == [2]
     assert simulator.call("POST", "/_sim/settings", {"page_size": 3})[1]["page_size"] == 3
     seeded = {"workspaces": [{"displayName": "s", "items": [{"type": "Notebook", "displayName": "n"}]}]}
     assert simulator.call("POST", "/_sim/seed", seeded)[1]["workspaces"][0]["displayName"] == "s"

@@ -83,9 +83,9 @@ def begin_deployment(deployment_id: str, client: str) -> Any:
 
 
 @app.activity_trigger(input_name="request", activity=names.DISPATCH_STEPS)
-def dispatch_steps(request: Any) -> None:
+def dispatch_steps(request: Any) -> float:
     """Send a message for each step that is ready."""
-    entry.dispatch(request)
+    return entry.dispatch(request)
 
 
 @app.activity_trigger(input_name="deployment_id", activity=names.RECORD_FAILURE)

@@ -224,9 +224,9 @@ def begin(deployment_id: str, client: Any) -> JsonObject:
 
 
 @_operation
-def dispatch(request: JsonObject) -> None:
+def dispatch(request: JsonObject) -> float:
     services = bootstrap.app().services
-    activities.dispatch(services, request["deployment_id"], request["ordinals"], Direction(request["direction"]))
+    return activities.dispatch(services, request["deployment_id"], request["ordinals"], Direction(request["direction"]))
 
 
 @_operation

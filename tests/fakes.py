@@ -184,6 +184,9 @@ class MemoryStepQueue:
         for message in messages:
             self.send(message)
 
+    def oldest_due(self) -> datetime | None:
+        return self.waiting[0][0] if self.waiting and self.waiting[0][0] <= self._clock.now() else None
+
     def due(self) -> list[StepMessage]:
         """Take every message that may be delivered now."""
         found: list[StepMessage] = []

@@ -36,7 +36,7 @@ class EnginePolicy:
     `orphan_grace_seconds` is the time after a rollback in which the sweeper looks for what a late call left. It must
     outlast the host's functionTimeout, after which no delivery runs.
     `watchdog_seconds` is the time between two rounds of the watchdog. While all steps wait for a person, or for a later
-    time that Fabric named, rounds are less frequent, but at most `watchdog_max_seconds` apart. Each round also renews
+    time that Fabric named, rounds are less frequent, but at most `watchdog_max_seconds` apart. Rounds also renew
     the lease of the target, `target_lease_seconds`, which must last longer than two rounds at that distance.
     `target_retry_seconds` is when a waiting deployment asks for its target if no event wakes it; the waits grow with
     its age to `target_retry_max_seconds`.
@@ -77,6 +77,12 @@ class EnginePolicy:
         the longest waits after which a healthy one sends the next."""
         longest = max(self.watchdog_seconds, self.watchdog_max_seconds, self.target_retry_max_seconds)
         return max(self.stalled_seconds, 2 * longest)
+
+    @property
+    def renewal_seconds(self) -> float:
+        """Return the age that a heartbeat may reach before a round sends another and renews the lease of the target. A
+        small part of the longest time between two rounds, so that both stay as safe as if every round renewed them."""
+        return min(self.watchdog_max_seconds, self.target_lease_seconds / 3) / 5
 
     def late_call_until(self, lease_end: datetime) -> datetime:
         """Return until when a call of a dead or delayed holder may still take effect, from the end of its lease.

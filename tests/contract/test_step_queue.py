@@ -38,6 +38,10 @@ class Waiting(Protocol):
         """Return the time in seconds."""
         ...
 
+    def time(self) -> float:
+        """Return the time in seconds since 1970."""
+        ...
+
 
 class MemoryWaiting:
     """The twin, whose clock the test moves."""
@@ -53,6 +57,9 @@ class MemoryWaiting:
         self._clock.advance(seconds)
 
     def now(self) -> float:
+        return self.time()
+
+    def time(self) -> float:
         return self._clock.now().timestamp()
 
 
@@ -76,6 +83,9 @@ class StorageWaiting:
 
     def now(self) -> float:
         return time.monotonic()
+
+    def time(self) -> float:
+        return time.time()
 
 
 @pytest.fixture
@@ -135,6 +145,39 @@ def test_queue_delays_a_message_as_requested(waiting: Waiting) -> None:
     assert arrived.keys() == {1, 2, 3}
     assert arrived[1] >= 1.0
     assert max(arrived[2], arrived[3]) <= arrived[1]
+
+
+def test_queue_tells_when_its_oldest_message_was_due(waiting: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message counts from the time at which it may be delivered, and not after it was taken. Without any, there is no
+    such time."""
+    monkeypatch.setattr(queues, "_KNOWN_SECONDS", 0.0)
+    monkeypatch.setattr(queues, "_KNOWN_PART", 0.0)
+    assert waiting.queue.oldest_due() is None
+    waiting.queue.send(a_message(1), 1.0)
+    assert waiting.queue.oldest_due() is None
+    waiting.wait(1.5)
+    waiting.queue.send(a_message(2))
+    first = waiting.queue.oldest_due()
+    assert first is not None
+    assert waiting.time() - 30 < first.timestamp() < waiting.time()
+    assert len(waiting.received()) == 2
+    assert waiting.queue.oldest_due() is None
+    waiting.wait(1.1)  # the service tells whole seconds
+    waiting.queue.send(a_message(3))
+    second = waiting.queue.oldest_due()
+    assert second is not None
+    assert second > first
+
+
+@pytest.mark.azurite
+def test_queue_is_looked_at_once_for_many_deployments(clients: StorageClients) -> None:
+    """A process uses one look for some seconds, because the watchdog of each deployment asks."""
+    waiting = StorageWaiting(clients, queues.STEPS)
+    waiting.queue.send(a_message())
+    first = waiting.queue.oldest_due()
+    assert first is not None
+    assert len(waiting.received()) == 1
+    assert waiting.queue.oldest_due() == first
 
 
 def test_queue_refuses_a_message_that_is_too_large(waiting: Waiting) -> None:

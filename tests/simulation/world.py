@@ -398,9 +398,7 @@ class World:
             return views.to_json(activities.begin(services, locks, given))
         if name == names.DISPATCH_STEPS:
             direction = Direction(given["direction"])
-            for ordinal in given["ordinals"]:
-                services.queue.send(StepMessage(given["deployment_id"], ordinal, direction))
-            return None
+            return activities.dispatch(services, given["deployment_id"], given["ordinals"], direction)
         if name == names.RECORD_FAILURE:
             return views.to_json(activities.record_failure(services, given))
         if name == names.BEGIN_COMPENSATION:

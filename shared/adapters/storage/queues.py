@@ -5,9 +5,12 @@
 
 import json
 import math
+import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -30,6 +33,12 @@ POISON = "-poison"
 _PARALLEL_SENDS = 8
 _PEEKED = 32
 _COMMON = "deployment"
+_DUE = "due"
+"""The field of a delayed message that says when it may be delivered: the queue itself only shows when it was sent."""
+_KNOWN_SECONDS = 5.0
+"""How long a process uses the same look at the queue for all deployments, at least."""
+_KNOWN_PART = 0.1
+"""The same, as a part of how late the queue is: a look at a long queue is slow."""
 _FOR_EVER = -1
 """Time to live. With the service's default of 7 days, messages that wait longer would be lost."""
 
@@ -102,10 +111,14 @@ class StorageStepQueue(TextQueue):
 
     def __init__(self, clients: StorageClients) -> None:
         super().__init__(clients, STEPS)
+        self._looking = threading.Lock()
+        self._oldest: tuple[float, datetime | None] | None = None
 
     def send(self, message: StepMessage, delay_seconds: float = 0.0) -> None:
         """Deliver it at least once, not before `delay_seconds` (whole seconds, rounded up, at most 7 days)."""
-        self.send_text(json.dumps(message.to_json()), delay_seconds)
+        due = datetime.now(UTC) + timedelta(seconds=min(delay_seconds, MAX_DELAY_SECONDS))
+        delayed = {_DUE: due.timestamp()} if delay_seconds > 0 else {}
+        self.send_text(json.dumps({**message.to_json(), **delayed}), delay_seconds)
 
     def send_all(self, messages: Sequence[StepMessage]) -> None:
         """Deliver each message at least once, several at a time, because each send waits for the service."""
@@ -115,3 +128,23 @@ class StorageStepQueue(TextQueue):
             return
         with ThreadPoolExecutor(min(_PARALLEL_SENDS, len(messages))) as pool:
             list(pool.map(self.send, messages))
+
+    def oldest_due(self) -> datetime | None:
+        """Return when the oldest waiting message was due, as of some seconds ago, or more if the queue is late."""
+        with self._looking:
+            if self._oldest is None or time.monotonic() > self._oldest[0]:
+                with mapped("queue", "look at"), suppress(ResourceNotFoundError):
+                    seen = self._queue.peek_messages(max_messages=_PEEKED)
+                    found = [_due(str(message.content)) or message.inserted_on for message in seen]
+                    oldest = min((each for each in found if each is not None), default=None)
+                    late = (datetime.now(UTC) - oldest).total_seconds() if oldest is not None else 0.0
+                    self._oldest = time.monotonic() + max(_KNOWN_SECONDS, late * _KNOWN_PART), oldest
+            return self._oldest[1] if self._oldest is not None else None
+
+
+def _due(text: str) -> datetime | None:
+    """Return when a message that was delayed was due; None for any other."""
+    try:
+        return datetime.fromtimestamp(float(json.loads(text)[_DUE]), UTC)
+    except (ValueError, KeyError, TypeError, OverflowError, OSError):
+        return None

@@ -45,6 +45,12 @@ class StepQueue(Protocol):
         """Deliver each message at least once, without a delay. If it raises, some may have been sent."""
         ...
 
+    def oldest_due(self) -> datetime | None:
+        """Return when the oldest message that waits for a worker was due, as of some seconds ago; None if none waits.
+
+        Messages that a worker has taken, or that are due later, do not count."""
+        ...
+
 
 @dataclass(frozen=True)
 class QueueDepth:

@@ -15,7 +15,7 @@ from shared.domain.errors import ConflictError, SagaError
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.ports import Change, Locks, Versioned
 from shared.domain.records import DeploymentRecord, RecordedError, StepRecord
-from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, Origin, StepState
+from shared.domain.states import DEPLOYMENT_ENDED, FORWARD_SETTLED, DeploymentState, Origin, StepState
 from shared.saga import deployed
 from shared.saga.command import release
 from shared.saga.command.resume import make_steps_ready
@@ -76,9 +76,11 @@ def begin(services: Services, locks: Locks, deployment_id: str, *, by_script: bo
     raise SagaError(f"the header of {deployment_id} is written too often at once")
 
 
-def dispatch(services: Services, deployment_id: str, ordinals: Sequence[int], direction: Direction) -> None:
-    """Send one message for each step."""
+def dispatch(services: Services, deployment_id: str, ordinals: Sequence[int], direction: Direction) -> float:
+    """Send one message for each step, and return the time when that began, in seconds since 1970."""
+    sent_at = services.clock.now().timestamp()
     services.queue.send_all([StepMessage(deployment_id, ordinal, direction) for ordinal in ordinals])
+    return sent_at
 
 
 def record_failure(services: Services, deployment_id: str) -> View:
@@ -215,37 +217,94 @@ def reconcile(services: Services, locks: Locks, deployment_id: str, progress: Pr
     """Do the watchdog's work: a heartbeat, the lease renewed, and a new message for every step whose message is lost.
 
     A step counts as lost when its lease is over and the delivery it waits for is late. One that has not begun at
-    all may simply stand in a long queue: it gets none while such a queue moves, and then in the rounds 1, 2, 4, 8 ...
+    all may simply stand in a long queue: it gets none while its message is in line or such a queue moves, and then in
+    the rounds 1, 2, 4, 8 ...
     """
-    header = services.journal.header(deployment_id)
+    header, only = _read(services, deployment_id, progress)
     record = header.record
+    if only is not None and _suffices(services, record, only, progress):
+        return _short_round(services, record, only, progress)
     if record.state in DEPLOYMENT_ENDED or record.state is DeploymentState.HELD:
         return _view(services, deployment_id)
-    obstacle = target.keep(services, locks, record)
-    if obstacle is not None:
-        return obstacle
-    now = services.clock.now()
-    try:
-        write(services, header, "", {"heartbeat_at": now})
-    except ConflictError:
-        log.info("the header of %s moved during its heartbeat", deployment_id)
+    if _is_renewal_due(services, record):
+        obstacle = target.keep(services, locks, record)
+        if obstacle is not None:
+            return obstacle
+        try:
+            record = write(services, header, "", {"heartbeat_at": services.clock.now()}).record
+        except ConflictError:
+            log.info("the header of %s moved during its heartbeat", deployment_id)
+            record = services.journal.header(deployment_id).record
     steps = services.journal.steps(deployment_id)
-    view = _view(services, deployment_id, steps=steps)
+    view = _view_of(services, record, steps)
     if not isinstance(view, Run):
         return view
-    fresh, rows = view.progress, [s.record for s in steps]
-    moves = _keep_sent(fresh, progress, rows)
+    rows = {s.record.ordinal: s.record for s in steps}
+    moves = _keep_sent(view.progress, progress, rows)
+    return _watched(services, record, view, progress, rows, moves=moves)
+
+
+def _is_renewal_due(services: Services, record: DeploymentRecord) -> bool:
+    """Return True if this round sends a heartbeat and renews the lease of the target: both are as old as the last
+    heartbeat."""
+    renewed_at = record.heartbeat_at
+    return renewed_at is None or services.clock.now() - renewed_at >= timedelta(seconds=services.policy.renewal_seconds)
+
+
+def _read(
+    services: Services, deployment_id: str, known: Progress
+) -> tuple[Versioned[DeploymentRecord], StepRecord | None]:
+    """Return the header, and the step if only one is in flight."""
+    if len(known.sent) != 1:
+        return services.journal.header(deployment_id), None
+    header, row = services.journal.step(deployment_id, min(known.sent))
+    return header, row.record
+
+
+def _suffices(services: Services, record: DeploymentRecord, only: StepRecord, known: Progress) -> bool:
+    """Return True if the round has nothing to renew, and nothing but the only step in flight can have moved since the
+    last one: then the other rows need not be read. Every round that renews reads all rows."""
+    if _is_renewal_due(services, record) or record.origin is Origin.SCRIPT or only.state in FORWARD_SETTLED:
+        return False
+    if record.is_rolling_back or record.resume_requested_by is not None or record.is_being_released:
+        return False
+    goes_forward = known.direction is Direction.FORWARD and not known.rolling_back
+    return goes_forward and record.state is DeploymentState.RUNNING
+
+
+def _short_round(services: Services, record: DeploymentRecord, only: StepRecord, known: Progress) -> Run:
+    states = [only.state if i == only.ordinal else state for i, state in enumerate(known.states)]
+    seconds = services.policy.watchdog_seconds
+    view = Run(replace(known, states=states, unanswered={}), seconds, seconds)
+    return _watched(services, record, view, known, {only.ordinal: only}, moves=False)
+
+
+def _watched(
+    services: Services, record: DeploymentRecord, view: Run, known: Progress, rows: watchdog.Rows, *, moves: bool
+) -> Run:
+    """Send the messages that are lost again, count the rounds of the others, and return the view with the next
+    round."""
+    fresh, now = view.progress, services.clock.now()
+    fresh.sent_at = {i: at for i, at in known.sent_at.items() if i in fresh.sent}
+    due = watchdog.due_since(rows, fresh, now)
+    head = services.queue.oldest_due() if due else None
+    waiting = watchdog.in_line(due, now, head, services.policy)
+    for i in fresh.sent:
+        if not watchdog.has_begun(rows[i]):
+            fresh.unanswered[i] = known.unanswered.get(i, 0) + (0 if moves or i in waiting else 1)
     is_off = fresh.direction is Direction.FORWARD and record.is_abort_requested
-    lost = watchdog.lost(rows, fresh, now, is_abort_requested=is_off, moves=moves)
+    lost = watchdog.lost(rows, fresh, now, is_abort_requested=is_off, moves=moves, waiting=waiting)
     if lost:
-        dispatch(services, deployment_id, lost, fresh.direction)
-        log.warning("deployment %s: %d step(s) delivered again", deployment_id, len(lost))
-    return replace(view, round_seconds=watchdog.next_round(rows, fresh, now, services.policy))
+        sent_at = dispatch(services, record.deployment_id, lost, fresh.direction)
+        fresh.sent_at |= dict.fromkeys(lost, sent_at)
+        log.warning("deployment %s: %d step(s) delivered again", record.deployment_id, len(lost))
+    following = watchdog.next_round(rows, fresh, now, services.policy, waiting, head)
+    return replace(view, round_seconds=following)
 
 
-def _keep_sent(fresh: Progress, known: Progress, rows: Sequence[StepRecord]) -> bool:
-    """Add to the journal's progress what the orchestrator knows beside it: whose message is out, and for how many
-    rounds unanswered. Return True if the queue moves: then no round counts."""
+def _keep_sent(fresh: Progress, known: Progress, rows: watchdog.Rows) -> bool:
+    """Add to the journal's progress what the orchestrator knows beside it: whose message is out. Return True if the
+    queue moves: then no round counts."""
     if fresh.direction is known.direction:
         waiting = {StepState.PENDING} if fresh.direction is Direction.FORWARD else watchdog.NOT_YET_COMPENSATED
         fresh.sent |= {
@@ -254,10 +313,7 @@ def _keep_sent(fresh: Progress, known: Progress, rows: Sequence[StepRecord]) -> 
         for i, state in enumerate(known.states):  # a script may have added rows that nobody here knew of
             if rows[i].state is StepState.COMPENSATION_FAILED:  # failed in this try, or still to be tried in it
                 fresh.states[i] = state
-    moves = watchdog.queue_moves(rows, fresh, known)
-    rounds = 0 if moves else 1
-    fresh.unanswered = {i: known.unanswered.get(i, 0) + rounds for i in fresh.sent if not watchdog.has_begun(rows[i])}
-    return moves
+    return watchdog.queue_moves(rows, fresh, known)
 
 
 def finish(services: Services, locks: Locks, deployment_id: str) -> View:
@@ -287,24 +343,29 @@ def finish(services: Services, locks: Locks, deployment_id: str) -> View:
     raise SagaError(f"the header of {deployment_id} is written too often at once")
 
 
-def _view(
+def _view(services: Services, deployment_id: str, *, retry_failed: bool = False) -> View:
+    """Return the orchestrator's view, fresh from the journal. With `retry_failed`, failed compensations are tried
+    again."""
+    record = services.journal.header(deployment_id).record
+    return _view_of(services, record, retry_failed=retry_failed)
+
+
+def _view_of(
     services: Services,
-    deployment_id: str,
+    record: DeploymentRecord,
+    steps: Sequence[Versioned[StepRecord]] | None = None,
     *,
     retry_failed: bool = False,
-    steps: list[Versioned[StepRecord]] | None = None,
 ) -> View:
-    """Return the orchestrator's view, fresh from the journal; `steps` are its rows if they were just read. With
-    `retry_failed`, failed compensations are tried again."""
-    record = services.journal.header(deployment_id).record
+    """Return the view of a header and the rows that were read after it; without them, they are read if needed."""
     is_left_stuck = record.state is DeploymentState.STUCK and not (record.may_compensate or record.is_released)
     if record.state in DEPLOYMENT_ENDED or is_left_stuck:
         return Ended(record.state)
     if record.state is DeploymentState.HELD:
         return Hold()
     if record.is_being_released:
-        return Wait(_SHORT_WAIT_SECONDS, deployment_id)
-    steps = services.journal.steps(deployment_id) if steps is None else steps
+        return Wait(_SHORT_WAIT_SECONDS, record.deployment_id)
+    steps = services.journal.steps(record.deployment_id) if steps is None else steps
     direction = Direction.FORWARD if record.state is DeploymentState.RUNNING else Direction.BACKWARD
     progress = from_journal(steps, direction, record.is_rolling_back)
     if retry_failed:

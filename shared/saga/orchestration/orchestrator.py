@@ -103,7 +103,9 @@ class _Saga:
                 "ordinals": ready,
                 "direction": progress.direction.value,
             }
-            yield self._context.call_activity(names.DISPATCH_STEPS, input=message)
+            sent_at: float | None = yield self._context.call_activity(names.DISPATCH_STEPS, input=message)
+            if sent_at is not None:  # an earlier version of the activity returned nothing
+                progress.sent_at |= dict.fromkeys(ready, sent_at)
             view = replace(view, round_seconds=min(view.round_seconds, view.watchdog_seconds))
         elif progress.is_quiet and not self._finish_requested:
             # Asked once for each change of the view: should the journal disagree, the watchdog settles it.

@@ -28,6 +28,7 @@ class Progress:
     early, because it changed nothing.
 
     `sent` are ordinals whose message is out and whose end in the present direction has not been heard of.
+    `sent_at` is when their last message was sent, in seconds since 1970, if that is known.
     `unanswered` counts for how many rounds of the watchdog such a step had not even begun.
     """
 
@@ -37,6 +38,7 @@ class Progress:
     rolling_back: bool = False
     sent: set[int] = field(default_factory=lambda: set[int]())
     unanswered: dict[int, int] = field(default_factory=lambda: dict[int, int]())
+    sent_at: dict[int, float] = field(default_factory=lambda: dict[int, float]())
 
     def __post_init__(self) -> None:
         self._dependents: list[list[int]] = [[] for _ in self.needs]
@@ -106,7 +108,15 @@ class Progress:
             "rolling_back": self.rolling_back,
             "sent": sorted(self.sent),
             "unanswered": sorted(self.unanswered.items()),
+            "sent_at": self._times(),
         }
+
+    def _times(self) -> list[JsonObject]:
+        """Return the ordinals that were sent at the same time together, because many are."""
+        together: dict[float, list[int]] = {}
+        for i in self.sent & self.sent_at.keys():
+            together.setdefault(self.sent_at[i], []).append(i)
+        return [{"at": at, "ordinals": packed(ordinals)} for at, ordinals in sorted(together.items())]
 
     @classmethod
     def from_json(cls, data: JsonObject) -> "Progress":
@@ -116,7 +126,9 @@ class Progress:
         unanswered = dict(data.get("unanswered", []))
         needs = [list(unpacked(row)) for row in data["needs"]]
         direction = Direction(data["direction"])
-        return cls(needs, states, direction, data["rolling_back"], set(data["sent"]), unanswered)
+        times: list[JsonObject] = data.get("sent_at", [])
+        sent_at = {i: float(each["at"]) for each in times for i in unpacked(each["ordinals"])}
+        return cls(needs, states, direction, data["rolling_back"], set(data["sent"]), unanswered, sent_at)
 
 
 _TO_COMPENSATE = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.COMPENSATING})

@@ -219,6 +219,9 @@ class _LocalQueue:
         for message in messages:
             self.send(message)
 
+    def oldest_due(self) -> datetime | None:
+        return None  # nothing watches it: the one process that sends also takes
+
     def take(self, until: datetime, sleep: Callable[[float], None]) -> StepMessage | None:
         """Wait for the next message and return it; None if no message is due before `until`."""
         if not self.waiting or self.waiting[0][0] > until:

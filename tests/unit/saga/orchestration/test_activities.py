@@ -521,6 +521,170 @@ def test_reconcile_comes_again_when_a_delivery_can_be_late(wait_seconds: int, ex
     assert 2 * view.round_seconds < saga.services.policy.target_lease_seconds
 
 
+def reconciled(saga: SagaFixture, progress: Progress) -> Run:
+    """Run the watchdog once, and return its view as the orchestrator gets it."""
+    view = activities.reconcile(saga.services, saga.locks, "d", progress)
+    found = views.from_json(json.loads(json.dumps(views.to_json(view))))
+    assert isinstance(found, Run)
+    return found
+
+
+def sent_now(saga: SagaFixture, *ordinals: int) -> Progress:
+    """Send the messages of these steps of two, which need nothing."""
+    sent_at = activities.dispatch(saga.services, "d", ordinals, Direction.FORWARD)
+    return Progress([[], []], [S.PENDING] * 2, sent=set(ordinals), sent_at=dict.fromkeys(ordinals, sent_at))
+
+
+@pytest.mark.parametrize("ordinals", [(0,), (0, 1)], ids=["only one is out", "two are out"])
+def test_reconcile_sends_nothing_again_that_is_still_in_line(ordinals: tuple[int, ...]) -> None:
+    """The queue's first message is older than those of this deployment, so no worker had their turn yet: they are not
+    sent again, however often the watchdog comes, and it comes ever more rarely. When the first message is younger, they
+    are found as ever."""
+    saga = SagaFixture()
+    saga.deployment(D.RUNNING, S.PENDING, row(1, S.PENDING, needs=()))
+    saga.queue.send(StepMessage("other", 0, Direction.FORWARD))
+    saga.clock.advance(5)
+    progress, rounds = sent_now(saga, *ordinals), list[float]()
+    for _ in range(6):
+        saga.clock.advance(20)
+        view = reconciled(saga, progress)
+        progress = view.progress
+        rounds.append(view.round_seconds)
+    assert rounds == [25.0, 45.0, 65.0, 85.0, 105.0, 125.0]
+    assert progress.unanswered == dict.fromkeys(ordinals, 0)
+    assert saga.sent() == [(0, "forward"), *((i, "forward") for i in ordinals)]
+    saga.queue.send(StepMessage("other", 1, Direction.FORWARD))
+    view = reconciled(saga, progress)
+    saga.queue.send(StepMessage("other", 2, Direction.FORWARD))
+    assert sorted(m.ordinal for m in saga.queue.due() if m.deployment_id == "d") == list(ordinals)
+    assert view.round_seconds == saga.services.policy.watchdog_seconds
+
+
+OVER = Claim("w", START + timedelta(seconds=1), 1)
+BEHIND: list[tuple[str, dict[str, Any], float, bool]] = [
+    (
+        "put off, and late with the queue",
+        {"state": S.SUBMITTED, "wait_until": START + timedelta(seconds=5)},
+        0.0,
+        False,
+    ),
+    (
+        "put off, and its message is lost",
+        {"state": S.SUBMITTED, "wait_until": START - timedelta(hours=1)},
+        -7200.0,
+        True,
+    ),
+    ("its holder died with the message", {"state": S.INTENT, "claim": OVER}, 0.0, True),
+    ("its holder died, and it was sent again", {"state": S.INTENT, "claim": OVER}, 2.0, False),
+]
+
+
+@pytest.mark.parametrize(("what", "fields", "sent_after", "is_lost"), BEHIND, ids=[each[0] for each in BEHIND])
+def test_reconcile_knows_what_a_late_queue_still_holds(
+    what: str, fields: dict[str, Any], sent_after: float, is_lost: bool
+) -> None:
+    """The queue's first message was due at the start, and it is 100 s late."""
+    saga = SagaFixture()
+    saga.queue.send(StepMessage("other", 0, Direction.FORWARD))
+    saga.deployment(D.RUNNING, row(0, S.PENDING).replace(operation=OPERATION, **fields), row(1, S.PENDING))
+    sent_at = (START + timedelta(seconds=sent_after)).timestamp()
+    known = Progress([[], [0]], [S.PENDING, S.PENDING], sent={0}, sent_at={0: sent_at})
+    saga.clock.advance(100)
+    view = reconciled(saga, known)
+    assert [m.deployment_id for m in saga.queue.due()] == ["other", *(["d"] if is_lost else [])]
+    assert view.round_seconds == (saga.services.policy.watchdog_seconds if is_lost else 100.0)
+
+
+@pytest.mark.parametrize("is_busy", [False, True], ids=["an idle queue", "a queue that moves"])
+def test_reconcile_finds_a_lost_message_as_soon_in_a_queue_that_is_in_time(is_busy: bool) -> None:
+    """The first round after it was sent sends it again, if the workers keep up with the queue."""
+    saga = SagaFixture()
+    saga.deployment(D.RUNNING, S.PENDING, row(1, S.PENDING, needs=()))
+    progress = sent_now(saga, 0)
+    assert saga.sent() == [(0, "forward")]
+    saga.clock.advance(19)
+    if is_busy:
+        saga.queue.send(StepMessage("other", 7, Direction.FORWARD))
+    saga.clock.advance(1)
+    reconciled(saga, progress)
+    assert (0, "forward") in saga.sent()
+
+
+def test_reconcile_finds_a_lost_message_when_a_late_queue_has_reached_it() -> None:
+    """The queue is 100 s late. A worker may hold what it took in the last 20 s, so the step is lost when the first
+    message is 20 s younger than its own; and what was sent again has its place in line."""
+    saga = SagaFixture()
+    saga.deployment(D.RUNNING, S.PENDING, row(1, S.PENDING, needs=()))
+    progress, sent = sent_now(saga, 0), list[int]()
+    assert saga.sent() == [(0, "forward")]
+    for later in range(10, 60, 10):
+        saga.clock.advance(10)
+        saga.queue.send(StepMessage("other", later, Direction.FORWARD))
+    saga.clock.advance(50)
+    for _ in range(5):
+        progress = reconciled(saga, progress).progress
+        sent.append(sum(m.deployment_id == "d" for _, _, m in saga.queue.waiting))
+        saga.queue.waiting.remove(min(saga.queue.waiting))
+        saga.clock.advance(20)
+    assert sent == [0, 1, 1, 1, 1]
+
+
+COUNTED = ("header", "steps", "step", "write_header", "acquire")
+
+
+def calls_of(saga: SagaFixture, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Record the calls to the journal and the locks."""
+    calls = list[str]()
+    for port in (saga.journal, saga.locks):
+        for name in COUNTED:
+            if (real := getattr(port, name, None)) is not None:
+                monkeypatch.setattr(port, name, lambda *a, name=name, real=real: (calls.append(name), real(*a))[1])
+    return calls
+
+
+def test_reconcile_of_one_waiting_step_reads_two_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two heartbeats, the header and the row of the only step in flight show all; a round that sends a
+    heartbeat also renews the lease and reads all rows."""
+    saga = SagaFixture()
+    later = START + timedelta(hours=1)
+    saga.deployment(D.RUNNING, row(0, S.PENDING, started_at=START, wait_until=later), S.PENDING, heartbeat_at=START)
+    progress = Progress([[], [0]], [S.PENDING] * 2, sent={0})
+    calls = calls_of(saga, monkeypatch)
+    saga.clock.advance(59)
+    view = reconciled(saga, progress)
+    assert calls == ["step", "header"]  # a step is read with its header
+    assert (view.progress.sent, view.progress.states) == ({0}, [S.PENDING] * 2)
+    saga.clock.advance(1)
+    reconciled(saga, progress)
+    assert {"acquire", "write_header", "steps"} <= {*calls}
+
+
+ASKED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "its event is lost": ({}, {"state": S.SUCCEEDED}),
+    "it failed": ({}, {"state": S.FAILED, "error": ERROR}),
+    "cancelled": ({"cancel_requested_by": "somebody"}, {}),
+    "a failure was noted": ({"error": ERROR}, {}),
+    "resumed": ({"resume_requested_by": "somebody"}, {}),
+    "rolled back": ({"state": D.COMPENSATING}, {"state": S.COMPENSATING}),
+}
+
+
+@pytest.mark.parametrize(("header", "step"), ASKED.values(), ids=ASKED)
+def test_reconcile_reads_all_rows_once_more_than_one_can_have_moved(
+    header: dict[str, Any], step: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same round finds the effect of a lost event, or of a command."""
+    saga = SagaFixture()
+    changes: dict[str, Any] = {"state": D.RUNNING, "heartbeat_at": START, **header}
+    saga.deployment(changes.pop("state"), row(0, S.INTENT).replace(**step), S.PENDING, **changes)
+    calls = calls_of(saga, monkeypatch)
+    view = reconciled(saga, Progress([[], [0]], [S.INTENT, S.PENDING], sent={0}))
+    assert "steps" in calls
+    expected = {0} if step.get("state", S.INTENT) in (S.INTENT, S.COMPENSATING) else set[int]()
+    assert view.progress.sent == expected
+    assert view.progress.rolling_back == (header.keys() & {"cancel_requested_by", "error"} != set() or "error" in step)
+
+
 def test_reconcile_writes_a_heartbeat_and_renews_the_lease() -> None:
     """The header's heartbeat moves without an audit entry, and the target stays locked."""
     saga = SagaFixture()

@@ -20,8 +20,8 @@ _POOL = WORKER_THREADS + 32
 """Pooled connections: more than the worker has threads, so that no thread opens a socket of its own for each request;
 heartbeats, health checks and telemetry have threads beside those."""
 CONNECT_SECONDS, READ_SECONDS = 20, 20
-"""How long an attempt of Azure's SDKs waits for a connection, and for each part of an answer. The first is also the time
-in which a body must be sent, so a large blob over a slow line needs more than a connection does."""
+"""How long an attempt of Azure's SDKs waits for a connection, and for each part of an answer. The first is also the
+time in which a body must be sent, so a large blob over a slow line needs more than a connection does."""
 _UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
 """OpenSSL's codes (X509_V_ERR_...) for a certificate whose authority is not among the trusted ones."""
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from local.bench.measure import Bench, heading, row
 from local.client import fetch
+from shared.cli.fleet import pause
 from shared.domain.json import JsonObject
 from shared.domain.labels import with_labels
 from shared.domain.records import DeploymentRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.saga.submission.envelope import envelope
 
-_POLL_SECONDS = 2.0
 _QUIET_SECONDS = 900.0
 WORKSPACE = "${{ steps.workspace.outputs.id }}"
 
@@ -65,7 +65,7 @@ def _followed(
             ended, changed = done, time.monotonic()
         if time.monotonic() - changed > _QUIET_SECONDS:
             raise AssertionError(f"{done} of {wanted} have ended, and nothing happened in {_QUIET_SECONDS:g} s")
-        time.sleep(_POLL_SECONDS)
+        time.sleep(pause(wanted - done))
 
 
 def _print(headers: Sequence[DeploymentRecord], began: float, calls: Sequence[dict[str, Any]], peak: int) -> None:

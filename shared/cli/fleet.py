@@ -57,6 +57,9 @@ LABEL = "matrix"
 """The label of all deployments of a matrix; its value is `--id`."""
 _MAX_BASE = 59
 POLL_SECONDS = 2.0
+"""The least time between two reads."""
+_MAX_PAUSE, _READS_A_SECOND = 20.0, 50
+"""A read of the list reads the header of each deployment that has not ended (`Journal.page`)."""
 QUIET_SECONDS = 600.0
 """How long nothing may change while submissions are not accepted yet; then the app does not read its queue."""
 _SETTLED = DEPLOYMENT_ENDED | {DeploymentState.STUCK, DeploymentState.HELD}
@@ -217,7 +220,7 @@ class Fleet:
             is_unread = len(present) < len(self.ready) and time.monotonic() - changed > QUIET_SECONDS
             if is_over or is_unread or len(self._settled()) == len(self.ready):
                 return self._end()
-            sleep(POLL_SECONDS)
+            sleep(pause(len(self.ready) - len(self._settled())))
 
     def _read(self, storage: command_line.Access) -> None:
         page = storage.journal.page(len(self.ready) * 2, labels={LABEL: self.base})
@@ -280,6 +283,12 @@ class Fleet:
         if state is None or state not in _SETTLED:
             return known.state.value if known is not None else "submitted", TIMED_OUT
         return state.value, _CODES.get(state, NOT_ROLLED_BACK)
+
+
+def pause(number: int) -> float:
+    """Return the seconds between two reads while that many deployments have not ended: a large fleet must not keep the
+    journal busy with being watched."""
+    return min(max(POLL_SECONDS, number / _READS_A_SECOND), _MAX_PAUSE)
 
 
 def _count(ready: Sequence[Ready]) -> str:

@@ -221,7 +221,7 @@ def _directory(slot: int, thing: Thing) -> str:
 def write(root: Path, version: Version) -> None:
     """Write a version below a directory, as Fabric commits it."""
     shutil.rmtree(root, ignore_errors=True)
-    all_types.item(root, "base.Notebook", "Notebook", "base", {"notebook-content.py": "# base"}, logical=_logical(255))
+    all_types.item(root, "zero.Notebook", "Notebook", "zero", {"notebook-content.py": "# zero"}, logical=_logical(255))
     things = version.by_slot
     tokens: dict[str, Thing] = {}
     for slot, thing in things.items():

@@ -195,6 +195,11 @@ def test_fleet_is_followed_to_the_end_of_all(capsys: pytest.CaptureFixture[str])
     assert following.follow(Storage(first), waits.append) == 9  # type: ignore[arg-type] - the journal alone
 
 
+def test_watching_a_large_fleet_does_not_keep_the_journal_busy() -> None:
+    """Each read of the list reads the header of each deployment that has not ended."""
+    assert [fleet.pause(open_ones) for open_ones in (0, 1, 100, 500, 1000, 5000)] == [2.0, 2.0, 2.0, 10.0, 20.0, 20.0]
+
+
 def test_fleet_follows_what_is_past_its_retention(capsys: pytest.CaptureFixture[str]) -> None:
     """The same command again, much later, ends at once with what remains of the headers."""
     row = fleet.Ready(matrix.Row("w.csv:2", "b-1", {}), {"n": 1})

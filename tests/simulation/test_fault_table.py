@@ -36,7 +36,7 @@ def test_fault_table_covers_every_call() -> None:
     known = {
         *("GET workspaces", "POST workspaces"),
         *("GET workspaces/*", "PATCH workspaces/*", "DELETE workspaces/*"),
-        *("POST workspaces/*/assignToCapacity", "POST workspaces/*/unassignFromCapacity"),
+        *("GET capacities", "POST workspaces/*/assignToCapacity", "POST workspaces/*/unassignFromCapacity"),
         *("GET workspaces/*/items", "POST workspaces/*/items"),
         *("GET workspaces/*/items/*", "PATCH workspaces/*/items/*", "DELETE workspaces/*/items/*"),
         *("POST workspaces/*/items/*/getDefinition", "POST workspaces/*/items/*/updateDefinition"),

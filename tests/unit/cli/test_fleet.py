@@ -87,6 +87,13 @@ def test_fleet_characters_that_nobody_sees_are_not_part_of_a_name_or_value(tmp_p
     assert [(row.deployment_id, row.values) for row in found] == [("b-one", {"name": "a"})]
 
 
+def manifest_of_one_input(folder: Path) -> Path:
+    """Write a manifest whose rows give one input, and return its path."""
+    path = folder / "m.yaml"
+    path.write_text("name: m\ninputs: {a: {}}\nsteps: [{id: w, kind: workspace, with: {displayName: w}}]\n")
+    return path
+
+
 @pytest.mark.parametrize(
     ("text", "place", "message"),
     [
@@ -216,8 +223,7 @@ def test_fleet_follows_what_is_past_its_retention(capsys: pytest.CaptureFixture[
 
 def test_fleet_promotes_in_every_row(tmp_path: Path) -> None:
     """The option is not lost: a wrong one is a problem of each row, and nothing is sent."""
-    manifest = tmp_path / "m.yaml"
-    manifest.write_text("name: m\ninputs: {a: {}}\nsteps: [{id: w, kind: workspace, with: {displayName: w}}]\n")
+    manifest = manifest_of_one_input(tmp_path)
     rows = file(tmp_path, "a\n1\n2\n")
     done = run("submit", str(manifest), "--matrix", rows, "--promotes", "no id", environment={})
     assert done.returncode == 2
@@ -252,8 +258,7 @@ def test_fleet_does_not_replace_a_label_in_silence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: list[str], says: str
 ) -> None:
     """The rows are found by the label `matrix`, so a caller cannot give it another value; nothing is sent then."""
-    manifest = tmp_path / "m.yaml"
-    manifest.write_text("name: m\ninputs: {a: {}}\nsteps: [{id: w, kind: workspace, with: {displayName: w}}]\n")
+    manifest = manifest_of_one_input(tmp_path)
     sent: list[str] = []
 
     class Api:
@@ -287,8 +292,7 @@ def test_fleet_that_was_sent_in_part_names_the_id_that_continues_it(
 ) -> None:
     """Without --id the same command would send every row again, under other ids; and no deployment has the id of the
     matrix, so it cannot be followed by it."""
-    manifest = tmp_path / "m.yaml"
-    manifest.write_text("name: m\ninputs: {a: {}}\nsteps: [{id: w, kind: workspace, with: {displayName: w}}]\n")
+    manifest = manifest_of_one_input(tmp_path)
     sent: list[str] = []
 
     class Api:
@@ -316,8 +320,7 @@ def test_fleet_goes_on_after_a_row_that_the_app_refuses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_first: bool
 ) -> None:
     """Over HTTP the app answers at once: it recorded the row as rejected, and the others are sent."""
-    manifest = tmp_path / "m.yaml"
-    manifest.write_text("name: m\ninputs: {a: {}}\nsteps: [{id: w, kind: workspace, with: {displayName: w}}]\n")
+    manifest = manifest_of_one_input(tmp_path)
     refused = "f-001" if is_first else "f-002"
     sent: list[str] = []
 
@@ -401,8 +404,7 @@ def test_fleet_goes_on_after_a_target_that_the_caller_may_not_change(
     wait: bool,
 ) -> None:
     """ALLOWED_TARGETS refuses one row with 403: the others are sent and followed, and the exit code says it."""
-    manifest = tmp_path / "m.yaml"
-    manifest.write_text("name: m\ninputs: {a: {}}\nsteps: [{id: w, kind: workspace, with: {displayName: w}}]\n")
+    manifest = manifest_of_one_input(tmp_path)
     kept: dict[str, DeploymentRecord] = {}
 
     class Api:

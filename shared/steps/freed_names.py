@@ -56,7 +56,13 @@ def renamed(fabric: Fabric, spec: JsonObject, recall: Recall) -> list[str]:
 
 def keys_left_out(recall: Recall, digest: str) -> list[str]:
     """Return the type and name of each item that the repository contains and that this deployment leaves out."""
-    return list(json.loads(recall.payload(digest))["others"].values())
+    return list(_stored(recall, digest)["others"].values())
+
+
+def _stored(recall: Recall, digest: str) -> dict[str, dict[str, str]]:
+    """Return the type and name of each item of a packed repository by its identity, those that are `deployed` now and
+    the `others`. Raises as `recall.payload`."""
+    return json.loads(recall.payload(digest))
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class Names:
     @classmethod
     def of(cls, recall: Recall, digest: str) -> "Names":
         """Return the items that a stored payload names. Raises as `recall.payload`."""
-        names: dict[str, dict[str, str]] = json.loads(recall.payload(digest))
+        names = _stored(recall, digest)
         by_key = {key.casefold(): identity for identity, key in names["deployed"].items()}
         return cls(frozenset({*names["others"], *names["deployed"]}), by_key)
 
@@ -83,7 +89,7 @@ class Names:
 def _names(recall: Recall, digest: str, item_type: str) -> dict[str, str | None]:
     """Return the type and name of each item of the repository that has this type, by what identifies it; None for one
     that is left out. A logical id may belong to an item of another type now, which renames nothing."""
-    names: dict[str, dict[str, str]] = json.loads(recall.payload(digest))
+    names = _stored(recall, digest)
     others, deployed = (
         {identity: key for identity, key in names[part].items() if key.partition("/")[0] == item_type}
         for part in ("others", "deployed")

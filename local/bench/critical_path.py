@@ -17,16 +17,18 @@ def forward_seconds(
 ) -> float:
     """Return the duration of the longest chain of dependent steps, counting only Fabric's time for the necessary calls.
 
-    The necessary calls of a step are the look, the creation (if asynchronous, its operation), and the read that
-    verifies it: of the resource itself, or of the list that its look reads. If the step waits for a SQL endpoint, the
-    time until the endpoint exists replaces the creation. The reads of sibling steps of one list cannot be
-    distinguished, so each counts as their mean. A step that Fabric refused counts with the refused call.
+    The necessary calls of a step are the look if it has one, the creation (if asynchronous, its operation), and the
+    read that verifies it: of the resource itself, or of the list that its look reads. If the step waits for a SQL
+    endpoint, the time until the endpoint exists replaces the creation. The reads of sibling steps of one list cannot
+    be distinguished, so each counts as their mean. A step that Fabric refused counts with the refused call.
     """
     created = {c["names"]: c for c in calls if c["method"] == "POST" and c["names"]}
     reads = defaultdict[str, list[float]](list)
+    looked: dict[str, float] = {}
     for call in calls:
         if call["method"] == "GET":
             reads[call["path"]].append(call["seconds"])
+            looked.setdefault(call["path"], call["at"])
     endpoints = {i["id"]: i["endpointSeconds"] or 0.0 for w in state["workspaces"] for i in w["items"]}
     refused = sum(c["seconds"] + trip for c in calls if c["status"] >= 400)
     ends: dict[int, float] = {}
@@ -37,10 +39,11 @@ def forward_seconds(
             work = create["seconds"]
             if step.spec.get("waitForSqlEndpoint"):
                 work = max(work, endpoints[step.resource.id])
-            looks = reads[create["path"]] or reads[create["path"].replace("/lakehouses", "/items")]
+            listed = create["path"] if reads[create["path"]] else create["path"].replace("/lakehouses", "/items")
             verifies = [s for path, found in reads.items() if path.endswith(step.resource.id) for s in found]
-            look = statistics.mean(looks)
-            own = work + look + (verifies[-1] if verifies else look) + 3 * trip
+            mean = statistics.mean(reads[listed]) if reads[listed] else 0.0
+            has_looked = looked.get(listed, create["at"]) < create["at"]
+            own = work + (mean + trip if has_looked else 0.0) + (verifies[-1] if verifies else mean) + 2 * trip
         ends[step.ordinal] = own + max((ends[n] for n in step.needed), default=0.0)
     return max(ends.values())
 

@@ -54,6 +54,8 @@ class DescribedItem(InWorkspace):
 
     collection: str
     """The part of the path with which Fabric creates and shows them."""
+    refuses_taken_names = False
+    """If True, Fabric answers at once, without an operation, that the workspace has such an item of that name."""
 
     def creation_payload(self, spec: JsonObject) -> JsonObject:
         """Return what is fixed when the item is created; empty for Fabric's defaults."""

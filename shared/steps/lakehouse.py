@@ -7,6 +7,7 @@ from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
+from shared.domain.states import IntentAction
 from shared.steps import items
 from shared.steps.kind import (
     WORKSPACE_ID,
@@ -28,6 +29,7 @@ class LakehouseKind(items.DescribedItem):
     name = "lakehouse"
     about = "A lakehouse in a workspace."
     collection = "lakehouses"
+    refuses_taken_names = True
     if_exists = IfExists.ADOPT
     outputs = frozenset({"id", "displayName", "workspaceId", "sqlEndpointId", "sqlEndpointConnectionString"})
     keys = ("workspaceId", "displayName")
@@ -62,7 +64,11 @@ class LakehouseKind(items.DescribedItem):
 
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
         """Check that it has the schemas and the SQL endpoint that were asked for."""
-        shown = self.shown(fabric, spec, resource)
+        is_plain = not spec.get("enableSchemas") and not spec.get("waitForSqlEndpoint")
+        if is_plain and intent.action is IntentAction.CREATE:
+            shown = items.shown_item(fabric, resource)  # its own route shows nothing more that was asked for
+        else:
+            shown = self.shown(fabric, spec, resource)
         properties = as_object(shown.get("properties")) or {}
         if spec.get("enableSchemas") and not properties.get("defaultSchema"):
             raise VerificationError(

@@ -1,5 +1,6 @@
 """Retries of what Fabric or its directory does not know yet, and error codes, which mean the same in every answer."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -17,7 +18,9 @@ def _injected(times: int, path: str, method: str = "POST", **action: Any) -> Wor
     world = World()
     rule = {"match": {"method": method, "path": path}, "when": {"times": times}, "action": action}
     assert control.handle(world.model, "POST", "/_sim/faults", {}, encoded([rule]))[0] == 200
-    world.submit(MEDALLION)
+    manifest = copy.deepcopy(MEDALLION)
+    manifest["steps"][1]["with"]["enableSchemas"] = True  # so that its own route verifies this lakehouse
+    world.submit(manifest)
     return world
 
 
@@ -41,6 +44,7 @@ def test_lag_is_waited_for(path: str, method: str, status: int, code: str) -> No
     world = _injected(3, path, method, status=status, body={"errorCode": code, "message": "m"})
     assert world.run() == [DeploymentState.SUCCEEDED]
     assert world.names() == WHOLE
+    assert len([call for call in world.model.calls if call["status"] == status]) >= 3
     check_laws(world)
 
 

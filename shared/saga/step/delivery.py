@@ -149,14 +149,29 @@ class Delivery:
         found = (services.deployed, self.header.target, self._oldest or self.now, services.clock.now)
         return deployed.Recalled(*found, services.payloads.read)
 
+    @property
+    def _has_begun_nothing(self) -> bool:
+        """Return True if no delivery of the step has sent anything: a pending row has no intent."""
+        return self.step.state is StepState.PENDING and not self.is_resumed and not self.is_uncertain
+
+    def is_absent_from(self, workspace_id: str) -> bool:
+        """Return True if the deployment has created this workspace, and the step has sent nothing: there is nothing of
+        the step's in it, and what others have put there since is noticed by the refusal of its name."""
+        lists = shared_by(self.services.fabric, self.services.clock.now)
+        return self._has_begun_nothing and lists.is_made_by(workspace_id, self.step.deployment_id)
+
+    def note_made(self, workspace_id: str) -> None:
+        """Note that the step has created this workspace."""
+        shared_by(self.services.fabric, self.services.clock.now).note_made(workspace_id, self.step.deployment_id)
+
     def _oldest_list(self) -> datetime | None:
         """Return the time after which a list must have been requested for a look before the step's first call, or for
         what its operation made; None for any other look, which must see what earlier deliveries did."""
         step = self.step
         if step.operation is not None and step.operation.ended_at is not None and step.state is StepState.SUBMITTED:
             return step.operation.ended_at + CLOCK_SKEW  # nothing was changed since
-        if step.state is not StepState.PENDING or self.is_resumed or self.is_uncertain:
-            return None  # else nothing was sent yet, because a pending row has no intent
+        if not self._has_begun_nothing:
+            return None
         return max(self.header.started_at or self.now, self.now - timedelta(seconds=FIRST_LOOK_SECONDS))
 
     @property

@@ -46,9 +46,11 @@ from shared.saga.step import (
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
 from shared.steps.gathering_kind import GatheringKind
+from shared.steps.items import DescribedItem
 from shared.steps.kind import IfExists, Snapshot, VerificationError, policy_for
 from shared.steps.marker import marker_of
 from shared.steps.run_kind import RunKind
+from shared.steps.workspace import WorkspaceKind
 
 _CONFLICT_TRIES = 3
 """Looks after a conflict whose cause cannot be seen: a create of another's may be under way, its item not yet shown."""
@@ -104,7 +106,10 @@ def _begin(d: Delivery) -> Attempt:
     if (reading := before_image.reading(d)) is not None:
         return reading
     spec = d.kind.prepare(d.fabric, specs.resolved(d), d.recall)
-    found = d.kind.find(d.fabric, spec)
+    is_absent = (
+        isinstance(d.kind, DescribedItem) and d.kind.refuses_taken_names and d.is_absent_from(spec["workspaceId"])
+    )
+    found = None if is_absent else d.kind.find(d.fabric, spec)
     if found is not None:
         return _present(d, spec, found)
     if isinstance(d.kind, GatheringKind):
@@ -252,6 +257,8 @@ def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Attempt:
         results.check(d, spec, reply.body)
         if intent.action is IntentAction.CREATE:
             resource = d.kind.created(spec, _body(reply.body, call.path, d.kind.names_itself_by))
+            if isinstance(d.kind, WorkspaceKind):
+                d.note_made(resource.id)
     return verification.verify(d, spec, _known(resource), intent)
 
 

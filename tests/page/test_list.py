@@ -59,13 +59,15 @@ def test_list_of_thousands_draws_only_the_visible_rows(tab: Page, serve: Serving
     tab.keyboard.press("Tab")
     tab.locator(ROWS).first.focus()
     oldest = min(world.deployments.values(), key=lambda d: d.header.accepted_at).header.deployment_id
-    for _ in range(number // 200 + 10):
+
+    def is_at_the_end() -> bool:
+        """Press End, which goes to the last row of those that are loaded, and loads more."""
         tab.keyboard.press("End")
         assert 10 < tab.locator(ROWS).count() < 100
-        if tab.locator(":focus").get_attribute("data-key") == oldest:
-            break
         tab.wait_for_timeout(50)
-    expect(tab.locator(":focus")).to_have_attribute("data-key", oldest)
+        return tab.locator(":focus").get_attribute("data-key") == oldest
+
+    eventually(is_at_the_end)
     expect(tab.locator("#found")).to_have_text(f"{number:,} deployments")
     expect(tab.locator(":focus")).to_be_in_viewport()
 
@@ -136,10 +138,9 @@ def test_list_row_opens_in_another_tab(tab: Page, serve: Serving) -> None:
         # The browser drops a click if the row is drawn again between the press and the release.
         tab.get_by_role("link", name="supply-chain").first.click(modifiers=["Control"])
         tab.wait_for_timeout(500)
-        return len(tab.context.pages) > 1
+        return any("/dashboard#/deployments/" in other.url for other in tab.context.pages[1:])
 
     eventually(is_open)
-    tab.context.pages[1].wait_for_url("**/dashboard#/deployments/*")
     assert tab.url.endswith("/dashboard")
 
 

@@ -117,7 +117,7 @@ def test_breaker_emits_one_event_a_change_from_the_worker_that_won() -> None:
     """Five workers get 503 for twenty minutes: opened, half-open, opened ... closed, each emitted once."""
     telemetry = MemoryTelemetry()
     world = World(breaker=BreakerPolicy(), workers=5, telemetry=telemetry)
-    world.model.faults.replace([{"match": {"path": ".*/items"}, "action": {"status": 503}}])
+    world.model.faults.replace([{"match": {"path": ".*"}, "action": {"status": 503}}])
     world.submit(MEDALLION)
     world.run(hours=1 / 3, sweeping=False)
     world.model.faults.replace([])

@@ -141,7 +141,7 @@ def added(drifted: tuple[DriftedTarget, ...], more: DriftedTarget) -> tuple[Drif
     room for it either."""
     for each in (more, replace(more, items=())):
         found = (*drifted, each)
-        if len(found) <= _MAX_TARGETS and len(json.dumps([vars(row) for row in found])) <= ROOM_CHARACTERS:
+        if len(found) <= _MAX_TARGETS and len(json.dumps([{**vars(row)} for row in found])) <= ROOM_CHARACTERS:
             return found
     return drifted
 

@@ -62,7 +62,7 @@ class ItemSchedulesKind(UpdatingKind):
         new = schedules.ids_after(spec.get("renewed"))
         return {
             **kept,
-            "wanted": [vars(each) for each in wanted],
+            "wanted": [{**vars(each)} for each in wanted],
             "own": [{**each, "id": new.get(each["id"], each["id"])} for each in own],
         }
 
@@ -187,7 +187,7 @@ def _remaining(
     yield from ((_delete(spec, row), f"{_text(row)} {schedules.DELETED}") for row in gone)
     yield from _changes(spec, [pair for pair in changed if not pair[1]["enabled"]])
     missing = [each for each in wanted if not _alike(now, each)]
-    yield from ((_post(spec, vars(each), enabled=False), f"{each.text} created") for each in missing)
+    yield from ((_post(spec, {**vars(each)}, enabled=False), f"{each.text} created") for each in missing)
     yield from _changes(spec, [pair for pair in changed if pair[1]["enabled"]])
 
 

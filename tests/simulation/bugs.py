@@ -301,7 +301,7 @@ FOUND_AT: dict[str, int] = {
     "rolled_back_under_a_later_one": 53,
     "eventhouse_without_a_guard": 346,
     "failed_operation_is_kept": 8,
-    "looks_outlast_the_lease": 10,
+    "looks_outlast_the_lease": 30,
     "a_404_taken_for_a_proof": 181,
 }
 """Seeds whose schedule finds the bug, so that a test with fixed seeds may begin near them. Each is the first seed from

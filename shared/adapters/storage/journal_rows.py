@@ -124,7 +124,7 @@ def header_of(entity: Any) -> DeploymentRecord:
 
 def note_head_entity(deployment_id: str, head: NoteHead) -> JsonObject:
     """Return the row of the notes' chain; it is kept with the audit."""
-    return _entity(deployment_id, NOTES, vars(head), {"number": head.number})
+    return _entity(deployment_id, NOTES, {**vars(head)}, {"number": head.number})
 
 
 def note_head_of(entity: Any) -> NoteHead:

@@ -13,7 +13,7 @@ STEP_TRANSITIONS: dict[tuple[S, S], str] = {
         S.PENDING,
         S.PENDING,
     ): "waits: Fabric could not be asked, a before-image is being fetched, or a person has yet to approve",
-    (S.PENDING, S.INTENT): "looked; the intent is written before the call",
+    (S.PENDING, S.INTENT): "looked, or its workspace is new; the intent is written before the call",
     (
         S.PENDING,
         S.SUCCEEDED,

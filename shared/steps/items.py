@@ -123,18 +123,18 @@ def find_item(fabric: Fabric, spec: JsonObject, item_type: str) -> Snapshot | No
 
 def locate_item(fabric: Fabric, resource: Resource) -> Snapshot | None:
     """Search by id in the list, because a 404 alone could be a paused capacity."""
-    row = _listed(fabric, resource)
+    row = listed(fabric, resource)
     return None if row is None else snapshot(row, resource)
 
 
 def shown_item(fabric: Fabric, resource: Resource) -> JsonObject:
     """Return an item as the list of its type shows it, because many steps share a list; if that does not show it, as
     its own route does. Raises FabricError."""
-    row = _listed(fabric, resource)
+    row = listed(fabric, resource)
     return fabric.get(item_path(resource)) if row is None else row
 
 
-def _listed(fabric: Fabric, resource: Resource) -> JsonObject | None:
+def listed(fabric: Fabric, resource: Resource) -> JsonObject | None:
     """Return an item as the list of its type shows it."""
     return located(fabric, f"/workspaces/{resource.parent_id}/items", {"type": resource.type}, resource.id)
 

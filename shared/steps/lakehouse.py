@@ -65,10 +65,9 @@ class LakehouseKind(items.DescribedItem):
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
         """Check that it has the schemas and the SQL endpoint that were asked for."""
         is_plain = not spec.get("enableSchemas") and not spec.get("waitForSqlEndpoint")
-        if is_plain and intent.action is IntentAction.CREATE:
-            shown = items.shown_item(fabric, resource)  # its own route shows nothing more that was asked for
-        else:
-            shown = self.shown(fabric, spec, resource)
+        is_listed = is_plain and intent.action is IntentAction.CREATE
+        # Its own route shows nothing more that was asked for.
+        shown = (items.listed(fabric, resource) if is_listed else None) or self.shown(fabric, spec, resource)
         properties = as_object(shown.get("properties")) or {}
         if spec.get("enableSchemas") and not properties.get("defaultSchema"):
             raise VerificationError(

@@ -1,13 +1,16 @@
 """Lakehouses in a workspace that the deployment has just created: what is not looked for, and what others do there."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from local.fabric_simulator import control
-from shared.domain.states import DeploymentState, IntentAction
-from tests.simulation.edges import WORKSPACE
+from shared.domain.states import DeploymentState, IntentAction, StepState
+from shared.saga.command.verbs import Verb
+from tests.simulation.edges import WORKSPACE, own_role
 from tests.simulation.laws import encoded
 from tests.simulation.test_laws import _put
 from tests.simulation.world import World
@@ -51,7 +54,7 @@ def test_a_lakehouse_that_no_list_shows_yet_is_verified_by_its_own_route() -> No
     assert control.handle(world.model, "POST", "/_sim/faults", {}, encoded([rule]))[0] == 200
     world.submit(_manifest())
     assert world.run() == [DeploymentState.SUCCEEDED]
-    assert _calls(world).count("GET items/one") == COUNT
+    assert _calls(world).count("GET lakehouses/one") == COUNT
     assert world.names() == {"sales": [f"lake_{n}" for n in range(COUNT)]}
 
 
@@ -126,3 +129,91 @@ def test_a_lost_answer_is_followed_by_a_look() -> None:
     assert world.run() == [DeploymentState.SUCCEEDED]
     assert _calls(world).count("POST lakehouses") == COUNT
     assert world.names() == {"sales": [f"lake_{n}" for n in range(COUNT)]}
+
+
+def test_a_lakehouse_of_a_workspace_that_is_not_new_is_looked_for() -> None:
+    """Others have had time to put something into it, for example while a person decided."""
+    world = World()
+    manifest = _manifest()
+    manifest["steps"].insert(
+        1, {"id": "go", "kind": "approval", "needs": ["ws"], "timeout": "7d", "with": {"message": "Go on?"}}
+    )
+    for step in manifest["steps"][2:]:
+        step["needs"] = ["go"]
+    world.submit(manifest)
+    world.run(hours=48)
+    assert _calls(world) == []
+    assert world.ask(Verb.APPROVE, step="go").accepted
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    assert _calls(world)[0] == "GET items"
+
+
+def test_an_answer_that_names_something_else_is_noticed() -> None:
+    """The list that verifies a lakehouse has lakehouses alone."""
+    world = World()
+    original: Callable[[Any], Any] = world.model.handle
+    put: list[str] = []
+
+    def handle(request: Any) -> Any:
+        reply = original(request)
+        if request.method == "POST" and request.path.endswith("/lakehouses") and reply.status == 201 and not put:
+            workspace = next(iter(world.model.store.workspaces.values()))
+            put.append(_put(world, workspace.id, "Notebook", "theirs"))
+            reply = replace(reply, body=encoded({**json.loads(reply.body), "id": put[0]}))
+        return reply
+
+    world.model.handle = handle
+    world.submit(_manifest())
+    world.run(hours=1)
+    rows = [step.record for step in world.journal.steps("d")]
+    assert not [row for row in rows if row.state is StepState.SUCCEEDED and row.resource and row.resource.id == put[0]]
+
+
+@pytest.mark.parametrize("kind", ["lakehouse", "workspace"])
+def test_what_others_made_between_two_tries_is_restored(kind: str) -> None:
+    """A create fails without effect. The next try finds nothing, but another actor is faster than its call. What the
+    step then updates is the other's, so a rollback restores it."""
+    world = World()
+    original: Callable[[Any], Any] = world.model.handle
+    tries: list[str] = []
+    put: list[str] = []
+
+    def handle(request: Any) -> Any:
+        if request.method == "POST" and request.path.endswith(f"/{kind}s"):
+            tries.append(request.path)
+            if len(tries) == 2:
+                put.append(_of_another(world, kind))
+        return original(request)
+
+    world.model.handle = handle
+    rule = {
+        "match": {"method": "POST", "path": f"/v1/.*{kind}s"},
+        "when": {"times": 1},
+        "action": {"status": 503, "effect": "before"},
+    }
+    assert control.handle(world.model, "POST", "/_sim/faults", {}, encoded([rule]))[0] == 200
+    fields = {"description": "ours", "ifExists": "update"}
+    steps: list[dict[str, Any]] = [{"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}}]
+    if kind == "lakehouse":
+        steps.append({"id": "it", "kind": kind, "with": {"workspaceId": WORKSPACE, "displayName": "lake", **fields}})
+    else:
+        steps[0]["with"] |= fields
+    refused = {"workspaceId": WORKSPACE, "type": "CrystalBall", "displayName": "x"}
+    steps.append({"id": "bad", "kind": "item", "needs": [steps[-1]["id"]], "with": refused})
+    world.submit({"name": "m", "steps": steps})
+    world.run(hours=0.2)
+    workspaces = world.model.store.workspaces
+    there = {place.id: place.description for place in workspaces.values()}
+    there |= {item.id: item.description for place in workspaces.values() for item in place.items.values()}
+    assert there.get(put[0]) == "theirs"
+
+
+def _of_another(world: World, kind: str) -> str:
+    """Let another actor make what the step of this kind is about to create, and return its id."""
+    if kind == "workspace":
+        place = {"displayName": "sales", "description": "theirs", "roleAssignments": [own_role()]}
+        return control.seed(world.model, {"workspaces": [place]})["workspaces"][0]["id"]
+    workspace = next(iter(world.model.store.workspaces.values()))
+    made = _put(world, workspace.id, "Lakehouse", "lake")
+    workspace.items[made].description = "theirs"
+    return made

@@ -155,8 +155,8 @@ class Delivery:
         return self.step.state is StepState.PENDING and not self.is_resumed and not self.is_uncertain
 
     def is_absent_from(self, workspace_id: str) -> bool:
-        """Return True if the deployment has created this workspace, and the step has sent nothing: there is nothing of
-        the step's in it, and what others have put there since is noticed by the refusal of its name."""
+        """Return True if the deployment has just created this workspace, and the step has sent nothing: there is
+        nothing of the step's in it, and what others have put there since is noticed by the refusal of its name."""
         lists = shared_by(self.services.fabric, self.services.clock.now)
         return self._has_begun_nothing and lists.is_made_by(workspace_id, self.step.deployment_id)
 
@@ -220,6 +220,7 @@ class Delivery:
             merged: StepChanges = {**self._staged, **changes}
             after = fitted(self.step.replace(**merged))
             self._row = self.services.journal.write_step(Change(self._row, after, ENGINE, reason))
+            self._staged = {}  # they are in the row now; once more, they would replace what a later write says
             self._is_released = after.claim is None
 
     def claim(self, changes: StepChanges, reason: str = "") -> None:

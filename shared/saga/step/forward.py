@@ -6,6 +6,7 @@
                     ├─ there, as it is ── verify ─ succeeded (adopted: never compensated)
                     └─ there, unwanted ── failed
 
+A lakehouse in a workspace that the deployment has created in the last minute counts as absent without a look (ADR 40).
 A delivery that finds the row in `intent` cannot know whether the call was made, so it looks before it acts.
 """
 
@@ -118,7 +119,10 @@ def _begin(d: Delivery) -> Attempt:
     specs.opened(d, spec)  # before the claim: there may be no room for it
     intent = Intent(IntentAction.CREATE, marker, beside=runs.before(d, spec))
     changes: StepChanges = {"state": StepState.INTENT, "intent": intent, "operation": None, "error": None}
-    d.claim({**changes, **giving_up.started(d), **specs.final(d, spec)}, "absent: create it")
+    d.claim(
+        {**changes, **giving_up.started(d), **specs.final(d, spec)},
+        "its workspace is new: create it" if is_absent else "absent: create it",
+    )
     return _act(d, spec, intent)
 
 

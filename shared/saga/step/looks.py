@@ -4,7 +4,8 @@ A delivery may use a list that was requested after the last change that the deli
 of an operation. It never uses an older one, because that could miss what the delivery looks for. Only the first look of
 a step that has begun nothing may use a list of the last seconds, if it was requested after the deployment began: what
 others create in the meantime is noticed by the conflict that the create gets. For the same reason such a step needs no
-list of a workspace that its deployment has created, if its kind gets that conflict at once (ADR 40).
+list of a workspace that its deployment has created in the last minute, if its kind gets that conflict at once
+(ADR 40).
 """
 
 import itertools
@@ -22,6 +23,8 @@ FIRST_LOOK_SECONDS = 5.0
 """The greatest age of a list that the first look of a step may use."""
 _KEPT = 16
 """Lists that a process keeps, the latest ones."""
+_NEW_SECONDS = 60.0
+"""How long a workspace counts as new: the longer it exists, the more others have had time to put into it."""
 _MADE_KEPT = 1_000
 """New workspaces that a process remembers, the latest ones."""
 _READS = "/getDefinition"
@@ -54,19 +57,20 @@ class SharedLists:
         self._lists: dict[str, _List] = {}
         self._running: dict[str, _Request] = {}
         self.refused_until: datetime | None = None
-        self._makers: dict[str, str] = {}
+        self._makers: dict[str, tuple[str, datetime]] = {}
 
     def note_made(self, workspace_id: str, deployment_id: str) -> None:
         """Note that a deployment has created a workspace, in which nothing was before."""
         with self._changed:
-            self._makers[workspace_id] = deployment_id
+            self._makers[workspace_id] = deployment_id, self._now()
             while len(self._makers) > _MADE_KEPT:
                 del self._makers[next(iter(self._makers))]
 
     def is_made_by(self, workspace_id: str, deployment_id: str) -> bool:
-        """Return True if it is known that this deployment has created the workspace."""
+        """Return True if it is known that this deployment has created the workspace within the last seconds."""
         with self._changed:
-            return self._makers.get(workspace_id) == deployment_id
+            maker, made_at = self._makers.get(workspace_id, ("", self._now()))
+        return maker == deployment_id and self._now() < made_at + timedelta(seconds=_NEW_SECONDS)
 
     def ticket(self) -> int:
         """Return a number that is greater than those of all requests so far."""
